@@ -18,9 +18,7 @@ def atomic_path(path):
     Raises:
         OSError: If the folder cannot be made or written to; the message names it.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = _partial(path)
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -28,3 +26,18 @@ def atomic_path(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(path):
+    """Raise now the `OSError` that writing `path` would raise after the work is done."""
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; wanted the name of a file.")
+    partial = _partial(path)
+    partial.touch()
+    partial.unlink()
+
+
+def _partial(path):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")

@@ -76,10 +76,6 @@ class VAE(keras.Model):
         reconstruction, kl = self.variational_loss((inputs, logits_or_mean, z_mean, z_log_var))  # Equation 14
         return {"images": self.to_mean(logits_or_mean), "reconstruction": reconstruction, "kl": kl}
 
-    def compile(self, optimizer="adam", **kwargs):
-        """Configure training, as in Keras, but with no `loss`: the model brings its own."""
-        super().compile(optimizer=optimizer, **kwargs)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         self.reconstruction_tracker.update_state(y_pred["reconstruction"])
         self.kl_tracker.update_state(y_pred["kl"])
@@ -274,7 +270,7 @@ class _ConditionalLikelihood(keras.Model):
     """log P(X|z) of pairs of an image and a latent, (n,), as a model, so that Keras compiles it on each backend."""
 
     def __init__(self, decoder_network, variational_loss):
-        super().__init__(autocast=False)
+        super().__init__(autocast=False, name="conditional_likelihood")
         self.decoder_network, self.variational_loss = decoder_network, variational_loss
 
     def call(self, inputs):

@@ -1,0 +1,24 @@
+"""Variational autoencoders, taken apart: the package beside the notebooks."""
+
+from vae_keras.data import binarize, load_images, load_mnist
+from vae_keras.layers import Sampling, VariationalLoss
+from vae_keras.model import VAE, ConvVAE, load_vae
+from vae_keras.sampling import draw_latents, fit_mixture_prior, interpolate, manifold_grid
+from vae_keras.training import RECIPES, make_optimizer
+
+__all__ = [
+    "RECIPES",
+    "VAE",
+    "ConvVAE",
+    "Sampling",
+    "VariationalLoss",
+    "binarize",
+    "draw_latents",
+    "fit_mixture_prior",
+    "interpolate",
+    "load_images",
+    "load_mnist",
+    "load_vae",
+    "make_optimizer",
+    "manifold_grid",
+]
