@@ -269,7 +269,9 @@ def _parser():
     command = add(evaluate, None, "JSON file to write as well")
     command.add_argument("model", help="a saved .keras file")
     command.add_argument("--data", help="your own images, as for train (default: the MNIST test set)")
-    command.add_argument("--num-samples", type=_positive_integer, default=100, help="draws of z an image for log P(X) (default: 100)")
+    command.add_argument(
+        "--num-samples", type=_positive_integer, default=100, help="draws of z an image for log P(X) (default: 100)"
+    )
     return parser
 
 

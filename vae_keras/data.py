@@ -3,12 +3,15 @@
 import hashlib
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 MNIST_PATH = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+# Kinds of PNG file that can be read without losing anything, and what they become: grey or colour.
+PNG_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
 
 
 def load_mnist():
@@ -115,7 +118,7 @@ def check_images(x, name="x", image_shape=None, bernoulli=True, rank=4):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity.")
     if bernoulli and not 0 <= low <= high <= 1:
-        hint = " Divide by 255?" if 0 <= low and 1 < high <= 255 else ""
+        hint = " Divide by 255?" if low >= 0 and 1 < high <= 255 else ""
         raise ValueError(f"{name} must hold grey levels in [0, 1]; got values from {low:g} to {high:g}.{hint}")
 
 
@@ -127,15 +130,17 @@ def _read_npz(path):
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = list(arrays.keys())
-            if "x_train" not in names and len(names) != 1:
-                raise ValueError(f"{path} holds the arrays {names}; wanted one named x_train, or a single one.")
-            images = arrays["x_train" if "x_train" in names else names[0]]
-    except (zipfile.BadZipFile, EOFError, OSError, AttributeError, KeyError, zipfile.zlib.error) as error:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            name = "x_train" if "x_train" in arrays or len(arrays) != 1 else arrays.files[0]
+            images = arrays[name]
+    except KeyError:
+        raise ValueError(f"{path} holds no array named x_train, and not a single array either.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
     if images.ndim not in (3, 4):
-        raise ValueError(f"The images in {path} have the shape {images.shape}; wanted (n, height, width) or (n, height, width, channels).")
+        raise ValueError(
+            f"The images in {path} have the shape {images.shape}; wanted (n, height, width) or (n, height, width, channels)."
+        )
     return images
 
 
@@ -149,10 +154,13 @@ def _read_png_folder(folder):
     for path in paths:
         try:
             with Image.open(path, formats=["PNG"]) as image:
-                mode = "L" if image.mode in ("1", "L") else "RGB"
-                images.append(np.asarray(image.convert(mode)))
+                if image.mode not in PNG_MODES:
+                    raise ValueError(f"{path} is a PNG image of mode {image.mode}; wanted one of {', '.join(PNG_MODES)}.")
+                images.append(np.asarray(image.convert(PNG_MODES[image.mode])))
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} cannot be read as a PNG image: {error}") from error
         if images[-1].shape != images[0].shape:
-            raise ValueError(f"{path} has the shape {images[-1].shape}, {paths[0].name} {images[0].shape}: all images must be alike.")
+            raise ValueError(
+                f"{path} has the shape {images[-1].shape}, {paths[0].name} {images[0].shape}: all images must be alike."
+            )
     return np.stack(images)

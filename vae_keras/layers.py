@@ -4,6 +4,7 @@ Equation numbers are those of the post "Variational Autoencoders" (Brian Keng, 2
 """
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -147,7 +148,7 @@ class VariationalLoss(keras.layers.Layer):
         self.likelihood, self.sigma, self.beta = likelihood, sigma, beta
         self.log_sigma = math.log(sigma) if sigma is not None else None
         if likelihood == "gaussian" and sigma is None:
-            self.log_sigma = self.add_weight(shape=(), initializer="zeros", name="log_sigma")
+            self.log_sigma = self.add_weight(shape=(), initializer="zeros", dtype="float32", autocast=False, name="log_sigma")
         self.built = True
 
     def log_likelihood(self, x, logits_or_mean):
@@ -158,16 +159,16 @@ class VariationalLoss(keras.layers.Layer):
         return gaussian_log_likelihood(x, logits_or_mean, self.log_sigma)
 
     def call(self, inputs):
-        x, logits_or_mean, z_mean, z_log_var = inputs
-        _same_shapes((x, logits_or_mean), ("x", "logits_or_mean"))
-        _same_shapes((z_mean, z_log_var), ("z_mean", "z_log_var"))
+        x, logits_or_mean = _same_shapes(inputs[:2], ("x", "logits_or_mean"))
+        z_mean, z_log_var = _same_shapes(inputs[2:], ("z_mean", "z_log_var"))
         reconstruction = -self.log_likelihood(x, logits_or_mean)
         kl = kl_divergence(ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32"))
         self.add_loss(ops.mean(reconstruction + self.beta * kl))
         return reconstruction, kl
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0][0],), (input_shape[0][0],)
+    def compute_output_spec(self, inputs):
+        per_image = keras.KerasTensor(inputs[0].shape[:1], dtype="float32")
+        return per_image, per_image
 
     def get_config(self):
         return {**super().get_config(), "likelihood": self.likelihood, "sigma": self.sigma, "beta": self.beta}
@@ -178,14 +179,13 @@ def _sum_over_pixels(x):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _same_shapes(tensors, names):
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    # a dimension of None is unknown until the model runs
-    if len(shapes) != len(names) or len(shapes[0]) != len(shapes[1]) or any(
-        a != b for a, b in zip(*shapes, strict=True) if None not in (a, b)
-    ):
+    agree = len(shapes) == len(names) and len({len(shape) for shape in shapes}) == 1
+    # a dimension of None is not known before the model runs
+    if not agree or any(len({*sizes} - {None}) > 1 for sizes in zip(*shapes, strict=True)):
         raise ValueError(f"{' and '.join(names)} must be tensors of one shape; got the shapes {shapes}.")
     return tensors

@@ -305,4 +305,6 @@ def _check_networks(encoder, decoder, likelihood):
     if decoder.output_shape != encoder.input_shape:
         raise ValueError(f"decoder must return images of shape {encoder.input_shape}; it returns {decoder.output_shape}.")
     if likelihood == "bernoulli" and getattr(decoder.layers[-1], "activation", None) is keras.activations.sigmoid:
-        raise ValueError("decoder must end in logits for the bernoulli likelihood; it ends in a sigmoid, which the VAE adds itself.")
+        raise ValueError(
+            "decoder must end in logits for the bernoulli likelihood; it ends in a sigmoid, which the VAE adds itself."
+        )

@@ -1,0 +1,53 @@
+"""Settings and helpers of the unit tests. They run on the backend that KERAS_BACKEND names."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from vae_keras import VAE, ConvVAE
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(rng):
+    """24 images of 8 x 8 grey pixels."""
+    return rng.random((24, 8, 8, 1), dtype="float32")
+
+
+@pytest.fixture
+def small_vae():
+    return ConvVAE(latent_dim=3, image_shape=(8, 8, 1), seed=0)
+
+
+@pytest.fixture
+def make_dense_vae():
+    """Make a VAE of single dense layers over vectors, with the weights given: linear maps, known in closed form."""
+
+    def make(encoder_mean, encoder_log_var, decoder, **kwargs):
+        (kernel, bias), (log_var, (decoder_kernel, decoder_bias)) = encoder_mean, (encoder_log_var, decoder)
+        x = keras.Input((len(kernel),))
+        z_mean = keras.layers.Dense(len(bias), name="z_mean")
+        z_log_var = keras.layers.Dense(len(bias), kernel_initializer="zeros", name="z_log_var")
+        encoder = keras.Model(x, (z_mean(x), z_log_var(x)))
+        z_mean.set_weights([kernel, bias])
+        z_log_var.set_weights([np.zeros_like(kernel), log_var])
+        z = keras.Input((len(bias),))
+        layer = keras.layers.Dense(len(decoder_bias))
+        decoder = keras.Model(z, layer(z))
+        layer.set_weights([decoder_kernel, decoder_bias])
+        return VAE(encoder, decoder, **kwargs)
+
+    return make

@@ -1,0 +1,353 @@
+"""The model: losses and logs, the ELBO and the log-likelihood against closed forms, saving, seeds, precision, bad input."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+
+from vae_keras import VAE, ConvVAE, load_vae
+from vae_keras.linear_gaussian import LinearGaussian
+
+TERMS = ("loss", "reconstruction", "kl")
+
+
+@pytest.fixture
+def linear_gaussian(rng):
+    # orthogonal columns, so that the exact posterior has a diagonal covariance, as Q has
+    columns, _ = np.linalg.qr(rng.normal(size=(6, 3)))
+    return LinearGaussian(columns * [2.0, 1.0, 0.5], rng.normal(size=6), sigma=0.5)
+
+
+@pytest.fixture
+def make_linear_vae(linear_gaussian, make_dense_vae):
+    """Make the VAE of that model; `shift` and `widen` move Q away from the exact posterior."""
+
+    def make(shift=0.0, widen=0.0, **kwargs):
+        model = linear_gaussian
+        offset, covariance = model.posterior(np.zeros((1, 6)))
+        kernel = model.weights @ covariance / model.sigma**2
+        mean = kernel, offset[0] + shift
+        return make_dense_vae(
+            mean, np.log(np.diag(covariance)) + widen, (model.weights.T, model.bias), likelihood="gaussian", sigma=0.5, **kwargs
+        )
+
+    return make
+
+
+class TestAgainstTheLinearGaussianModel:
+    """Where log P(X) and P(z|X) are known in closed form."""
+
+    def test_with_the_exact_posterior_each_weight_is_the_evidence(self, linear_gaussian, make_linear_vae):
+        x = linear_gaussian.sample(50, seed=0).astype("float32")
+        estimate = make_linear_vae().log_likelihood(x, num_samples=1)
+        np.testing.assert_allclose(estimate, linear_gaussian.log_evidence(x), atol=1e-3)
+
+    def test_with_the_exact_posterior_the_elbo_is_the_evidence(self, linear_gaussian, make_linear_vae):
+        x = linear_gaussian.sample(20, seed=0).astype("float32")
+        elbo = make_linear_vae().elbo(x, num_samples=4000)
+        # its reconstruction term is sampled: half a chi-squared of the latents, scaled by what the data says of each
+        assert np.abs(elbo - linear_gaussian.log_evidence(x)).max() < 5 * np.sqrt(3 * 0.5 / 4000) * 2
+
+    def test_with_another_q_the_elbo_lies_below_by_the_kl_to_the_posterior(self, linear_gaussian, make_linear_vae):
+        x = linear_gaussian.sample(20, seed=0).astype("float32")
+        elbo = make_linear_vae(shift=0.2, widen=0.3).elbo(x, num_samples=4000)
+        _, covariance = linear_gaussian.posterior(x)
+        gap = 0.5 * np.sum(np.exp(0.3) - 1 - 0.3 + 0.2**2 / np.diag(covariance))  # KL between normals, dimension by dimension
+        np.testing.assert_allclose(elbo, linear_gaussian.log_evidence(x) - gap, atol=0.3)
+        np.testing.assert_allclose(np.mean(elbo), np.mean(linear_gaussian.log_evidence(x)) - gap, atol=0.05)
+
+    def test_importance_sampling_closes_the_gap(self, linear_gaussian, make_linear_vae):
+        x = linear_gaussian.sample(20, seed=0).astype("float32")
+        vae, truth = make_linear_vae(shift=0.2, widen=0.3), linear_gaussian.log_evidence(x)
+        few, many = (vae.log_likelihood(x, num_samples=n, seed=1) for n in (2, 5000))
+        np.testing.assert_allclose(many, truth, atol=0.1)
+        assert abs(np.mean(many - truth)) < 0.01
+        assert np.mean(few) < np.mean(many)
+
+    def test_samples_are_split_into_chunks_without_changing_the_result(self, linear_gaussian, make_linear_vae, monkeypatch):
+        x, vae = linear_gaussian.sample(7, seed=0).astype("float32"), make_linear_vae(shift=0.2)
+        whole = vae.log_likelihood(x, num_samples=60), vae.elbo(x, num_samples=60)
+        monkeypatch.setattr("vae_keras.model.CHUNK", 25)  # below the number of samples: an image takes three chunks
+        np.testing.assert_allclose(vae.log_likelihood(x, num_samples=60), whole[0], rtol=1e-6)
+        np.testing.assert_allclose(vae.elbo(x, num_samples=60), whole[1], rtol=1e-6)
+
+
+class TestElboAndLogLikelihood:
+    def test_one_nat_per_image_value_in_order(self, small_vae, images):
+        elbo = small_vae.elbo(images, num_samples=2000)
+        np.testing.assert_allclose(small_vae.elbo(images[5:6], num_samples=2000), elbo[5:6], rtol=0.02)
+        assert elbo.shape == (24,)
+        assert elbo.dtype == np.float64
+
+    def test_elbo_is_minus_the_loss(self, small_vae, images):
+        small_vae.compile("sgd")
+        loss = np.mean([small_vae.evaluate(images, verbose=0, return_dict=True)["loss"] for _ in range(30)])
+        assert abs(loss + small_vae.elbo(images, num_samples=500).mean()) < 0.5
+
+    def test_the_seed_fixes_the_noise(self, small_vae, images):
+        for estimate in (small_vae.elbo, small_vae.log_likelihood):
+            np.testing.assert_array_equal(estimate(images, 3, seed=1), estimate(images, 3, seed=1))
+            assert not np.array_equal(estimate(images, 3, seed=1), estimate(images, 3, seed=2))
+
+    def test_elbo_leaves_beta_out(self, images):
+        weighted, plain = (ConvVAE(3, image_shape=(8, 8, 1), beta=beta, seed=0) for beta in (5.0, 1.0))
+        np.testing.assert_array_equal(weighted.elbo(images), plain.elbo(images))
+
+    @pytest.mark.parametrize("method", ["elbo", "log_likelihood"])
+    def test_no_samples_are_refused(self, small_vae, images, method):
+        with pytest.raises(ValueError, match="num_samples must be at least 1; got 0"):
+            getattr(small_vae, method)(images, num_samples=0)
+
+
+class TestTraining:
+    @pytest.mark.parametrize(
+        "arguments", [{}, {"beta": 0.3}, {"likelihood": "gaussian", "sigma": 0.2}, {"likelihood": "gaussian", "sigma": None}]
+    )
+    def test_loss_is_reconstruction_plus_beta_kl_in_every_log(self, images, arguments):
+        vae = ConvVAE(3, image_shape=(8, 8, 1), **arguments)
+        vae.compile("adam")
+        # 24 images in batches of 7: the last batch is a smaller one
+        history = vae.fit(images, epochs=3, batch_size=7, validation_data=(images[:10],), verbose=0).history
+        assert set(history) == {f"{prefix}{term}" for prefix in ("", "val_") for term in TERMS}
+        for prefix in ("", "val_"):
+            loss, reconstruction, kl = (np.array(history[prefix + term]) for term in TERMS)
+            np.testing.assert_allclose(loss, reconstruction + arguments.get("beta", 1.0) * kl, rtol=1e-5)
+
+    def test_logs_are_means_over_images_of_sums_over_pixels(self, make_dense_vae, rng):
+        x = rng.random((10, 4), dtype="float32")
+        # logits of 0 whatever z is: each pixel costs log 2. Q(z|X) = N(1, 1) in 2 latents: KL = 2 * 1/2
+        vae = make_dense_vae((np.zeros((4, 2)), np.ones(2)), np.zeros(2), (np.zeros((2, 4)), np.zeros(4)))
+        vae.compile("sgd")
+        logs = vae.evaluate(x, batch_size=3, verbose=0, return_dict=True)
+        assert logs["reconstruction"] == pytest.approx(4 * np.log(2), rel=1e-6)
+        assert logs["kl"] == pytest.approx(1.0, rel=1e-6)
+
+    def test_training_lowers_the_loss(self, images):
+        vae = ConvVAE(3, image_shape=(8, 8, 1))
+        vae.compile(keras.optimizers.Adam(0.01))
+        loss = vae.fit(np.round(images[:4]), epochs=60, verbose=0).history["loss"]
+        assert loss[-1] < 0.8 * loss[0]
+
+    def test_a_learned_sigma_learns(self, images):
+        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        vae.compile(keras.optimizers.Adam(0.02))
+        vae.fit(images, epochs=100, verbose=0)
+        sigma = float(np.exp(vae.variational_loss.log_sigma.numpy()))
+        assert 0.1 < sigma < 0.4  # the pixels are uniform: their standard deviation is 0.29
+
+
+class TestOutputs:
+    def test_a_call_gives_images_and_both_terms(self, small_vae, images):
+        outputs = small_vae(images)
+        assert {name: tuple(value.shape) for name, value in outputs.items()} == {
+            "images": (24, 8, 8, 1), "reconstruction": (24,), "kl": (24,),
+        }  # fmt: skip
+
+    def test_encoder_gives_the_parameters_of_q(self, small_vae, images):
+        z_mean, z_log_var = small_vae.encoder.predict(images, verbose=0)
+        assert z_mean.shape == z_log_var.shape == (24, 3)
+
+    def test_decoder_is_the_sigmoid_of_the_network(self, small_vae, rng):
+        z = rng.normal(size=(5, 3), scale=20)
+        images, logits = small_vae.decoder.predict(z, verbose=0), small_vae.decoder_network.predict(z, verbose=0)
+        np.testing.assert_allclose(images, 1 / (1 + np.exp(-logits.astype("float64"))), atol=1e-6)
+        assert images.dtype == np.float32
+        assert small_vae.count_params() == small_vae.encoder.count_params() + small_vae.decoder.count_params()
+
+    def test_a_gaussian_decoder_gives_the_mean_itself(self, rng):
+        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian")
+        z = rng.normal(size=(5, 3))
+        np.testing.assert_array_equal(vae.decoder.predict(z, verbose=0), vae.decoder_network.predict(z, verbose=0))
+
+    def test_reconstruct_goes_through_the_mean(self, small_vae, images):
+        z_mean, _ = small_vae.encoder.predict(images, verbose=0)
+        np.testing.assert_array_equal(small_vae.reconstruct(images), small_vae.decoder.predict(z_mean, verbose=0))
+
+    def test_sample_decodes_seeded_draws_from_the_prior(self, small_vae):
+        z = np.random.default_rng(4).standard_normal((9, 3), dtype="float32")
+        np.testing.assert_array_equal(small_vae.sample(9, seed=4), small_vae.decoder.predict(z, verbose=0))
+        assert not np.array_equal(small_vae.sample(9), small_vae.sample(9))
+
+
+class TestSaving:
+    @pytest.mark.parametrize(
+        "arguments",
+        [{}, {"likelihood": "gaussian", "sigma": None, "beta": 2.0}, {"dtype": "mixed_bfloat16"}, {"seed": 5, "latent_dim": 2}],
+    )
+    def test_a_loaded_model_is_the_saved_one(self, tmp_path, images, arguments):
+        vae = ConvVAE(**{"latent_dim": 3, "image_shape": (8, 8, 1), **arguments})
+        vae.save(tmp_path / "vae.keras")
+        loaded = keras.models.load_model(tmp_path / "vae.keras")
+        assert type(loaded) is ConvVAE
+        assert loaded.get_config() == vae.get_config()
+        for one, other in zip(loaded.weights, vae.weights, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+        np.testing.assert_array_equal(loaded.reconstruct(images), vae.reconstruct(images))
+
+    @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+    def test_save_load_continue_equals_the_uninterrupted_run(self, tmp_path, images, optimizer):
+        def fit(vae):
+            return vae.fit(images, batch_size=7, epochs=1, shuffle=False, verbose=0, validation_data=(images,)).history
+
+        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        vae.compile(optimizer)
+        fit(vae)
+        vae.save(tmp_path / "vae.keras")
+        loaded = keras.models.load_model(tmp_path / "vae.keras")
+        assert fit(loaded) == fit(vae)
+        for one, other in zip(loaded.weights, vae.weights, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+    def test_a_new_process_loads_it_in_safe_mode(self, tmp_path, small_vae, images):
+        small_vae.save(tmp_path / "vae.keras")
+        small_vae.encoder.save(tmp_path / "encoder.keras")
+        small_vae.decoder.save(tmp_path / "decoder.keras")
+        np.save(tmp_path / "x.npy", images)
+        program = (
+            "import keras, numpy as np\n"
+            "encoder, decoder = (keras.models.load_model(f'{name}.keras', safe_mode=True) for name in ('encoder', 'decoder'))\n"
+            "import vae_keras\n"  # the encoder and the decoder need Keras alone
+            "x, vae = np.load('x.npy'), keras.models.load_model('vae.keras', safe_mode=True)\n"
+            "np.save('whole.npy', vae.reconstruct(x))\n"
+            "np.save('parts.npy', decoder.predict(encoder.predict(x, verbose=0)[0], verbose=0))\n"
+        )
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+        for name in ("whole", "parts"):
+            np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), small_vae.reconstruct(images))
+
+    def test_any_two_keras_models_are_saved_with_it(self, tmp_path, make_linear_vae, linear_gaussian):
+        vae, x = make_linear_vae(beta=0.5), linear_gaussian.sample(5, seed=0).astype("float32")
+        vae.save(tmp_path / "vae.keras")
+        loaded = load_vae(tmp_path / "vae.keras")
+        assert type(loaded) is VAE
+        np.testing.assert_array_equal(loaded.elbo(x), vae.elbo(x))
+
+    def test_a_failed_save_leaves_the_old_file_and_nothing_else(self, tmp_path, small_vae, monkeypatch):
+        path = tmp_path / "vae.keras"
+        small_vae.save(path)
+        before = path.read_bytes()
+
+        def fail(self, filepath, **kwargs):
+            filepath.write_bytes(before[: len(before) // 2])
+            raise OSError("no space left")
+
+        monkeypatch.setattr(keras.Model, "save", fail)
+        with pytest.raises(OSError, match="no space left"):
+            small_vae.save(path)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_overwrite_false_keeps_the_file(self, tmp_path, small_vae):
+        small_vae.save(tmp_path / "vae.keras")
+        with pytest.raises(FileExistsError, match=r"vae\.keras exists"):
+            small_vae.save(tmp_path / "vae.keras", overwrite=False)
+
+    def test_what_is_no_saved_vae_is_refused_by_name(self, tmp_path, small_vae):
+        small_vae.save(tmp_path / "vae.keras")
+        small_vae.encoder.save(tmp_path / "encoder.keras")
+        (tmp_path / "cut.keras").write_bytes((tmp_path / "vae.keras").read_bytes()[:-100])
+        (tmp_path / "text.keras").write_text("no model")
+        with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+            load_vae(tmp_path / "none.keras")
+        for name, message in (("encoder", "holds a Functional; wanted a VAE"), ("cut", "damaged"), ("text", "no saved VAE")):
+            with pytest.raises(ValueError, match=rf"{name}\.keras.*{message}"):
+                load_vae(tmp_path / f"{name}.keras")
+
+
+class TestReproducibility:
+    def test_two_processes_with_one_seed_end_with_the_same_weights(self, tmp_path):
+        program = (
+            "import keras, numpy as np, sys\n"
+            "from vae_keras import ConvVAE\n"
+            "keras.utils.set_random_seed(int(sys.argv[1]))\n"
+            "x = np.random.default_rng(0).random((40, 8, 8, 1), dtype='float32')\n"
+            "vae = ConvVAE(3, image_shape=(8, 8, 1))\n"
+            "vae.compile('adam')\n"
+            "vae.fit(x, batch_size=8, epochs=2, verbose=0)\n"
+            "np.savez(sys.argv[2], *[w.numpy() for w in vae.weights])\n"
+        )
+        runs = [subprocess.Popen([sys.executable, "-c", program, seed, f"{i}.npz"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+                for i, seed in enumerate("334")]  # fmt: skip
+        assert [run.wait() for run in runs] == [0, 0, 0]
+        first, second, other = (np.load(tmp_path / f"{i}.npz") for i in range(3))
+        assert all(np.array_equal(first[name], second[name]) for name in first)
+        assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+    def test_the_models_own_seed_fixes_weights_and_noise(self, images):
+        one, same, other = (ConvVAE(3, image_shape=(8, 8, 1), seed=seed) for seed in (0, 0, 1))
+        for name in TERMS[1:]:
+            np.testing.assert_array_equal(one(images)[name], same(images)[name])
+            assert not np.array_equal(one(images)[name], other(images)[name])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+class TestPrecision:
+    def test_losses_are_float32_and_close(self, images, policy):
+        vae, exact = ConvVAE(3, image_shape=(8, 8, 1), seed=0, dtype=policy), ConvVAE(3, image_shape=(8, 8, 1), seed=0)
+        outputs = vae(images)
+        assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {"float32"}
+        np.testing.assert_allclose(outputs["reconstruction"], exact(images)["reconstruction"], rtol=0.02)
+        np.testing.assert_allclose(vae.elbo(images), exact.elbo(images), rtol=0.02)
+        vae.compile("adam")
+        assert np.isfinite(vae.fit(images, epochs=2, verbose=0).history["loss"]).all()
+
+    def test_the_loss_sees_the_images_unrounded(self, policy):
+        x = np.full((1, 8, 8, 1), 0.3003, "float32")  # bfloat16 would make it 0.3008
+        vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy, likelihood="gaussian", sigma=0.01)
+        logits = np.zeros_like(x)
+        expected = -stats.norm.logpdf(x, 0, 0.01).sum()
+        np.testing.assert_allclose(-vae.variational_loss.log_likelihood(x, logits), [expected], rtol=1e-6)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("method", ["fit", "evaluate", "elbo", "log_likelihood", "reconstruct"])
+    def test_bytes_instead_of_grey_levels_are_refused_everywhere(self, small_vae, images, method):
+        small_vae.compile("sgd")
+        with pytest.raises(ValueError, match=r"x must hold grey levels in \[0, 1\].*Divide by 255"):
+            getattr(small_vae, method)(images * 255)
+
+    def test_validation_images_are_checked_too(self, small_vae, images):
+        small_vae.compile("sgd")
+        with pytest.raises(ValueError, match="validation_data must hold images of shape"):
+            small_vae.fit(images, validation_data=(images[..., 0],))
+
+    def test_sample_refuses_no_images(self, small_vae):
+        with pytest.raises(ValueError, match="n must be at least 1; got 0"):
+            small_vae.sample(0)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"latent_dim": 0}, "latent_dim must be an integer of at least 1; got 0"),
+            ({"latent_dim": 2.5}, "latent_dim must be an integer of at least 1; got 2.5"),
+            ({"network": "vgg"}, "network must be one of .*; got 'vgg'"),
+            ({"network": "keng2017", "image_shape": (32, 32, 1)}, r"image_shape must be \(28, 28, 1\)"),
+            ({"image_shape": (28, 28)}, "image_shape must be three integers"),
+            ({"likelihood": "laplace"}, "likelihood must be one of"),
+            ({"likelihood": "gaussian", "sigma": 0}, "sigma must be a number above 0"),
+            ({"beta": -1}, "beta must be a number of 0 or more; got -1"),
+        ],
+    )
+    def test_bad_arguments_are_refused_by_name(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            ConvVAE(**arguments)
+
+    def test_networks_that_do_not_fit_are_refused_by_name(self):
+        def dense(inputs, outputs, activation=None, heads=1):
+            x = keras.Input((inputs,))
+            made = [keras.layers.Dense(outputs, activation=activation)(x) for _ in range(heads)]
+            return keras.Model(x, made if heads > 1 else made[0])
+
+        good = dense(4, 2, heads=2), dense(2, 4)
+        VAE(*good)
+        for encoder, decoder, message in (
+            (dense(4, 2), good[1], "encoder must return the pair"),
+            (good[0], dense(3, 4), "decoder must take latents"),
+            (good[0], dense(2, 5), "decoder must return images"),
+            (good[0], dense(2, 4, "sigmoid"), "decoder must end in logits"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                VAE(encoder, decoder)
