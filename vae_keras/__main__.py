@@ -154,7 +154,7 @@ def _mnist_figures(vae, history, x_test, y_test, seed):
     means = vae.sample(10, seed=seed)
     draws = (np.random.default_rng(seed).random(means.shape) < means).astype("float32")  # a draw from P(X|z)
     return {
-        "figure_5_test_mode": plots.test_mode(
+        "figure_5_test_mode": plots.decoder_test_mode(
             z,
             vae.decoder.predict(z, verbose=0),
             "Figure 5: the decoder in test mode",

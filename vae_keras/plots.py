@@ -78,7 +78,7 @@ def latent_scatter(z, labels, title=None, caption=None, axis_labels=("$z_1$", "$
     return figure
 
 
-def test_mode(z, images, title=None, caption=None):
+def decoder_test_mode(z, images, title=None, caption=None):
     """Draw the decoder in test mode (Figure 5): the latents that go in, the network, the mean image that comes out.
 
     Args:
