@@ -93,7 +93,8 @@ class TestElboAndLogLikelihood:
             assert not np.array_equal(estimate(images, 3, seed=1), estimate(images, 3, seed=2))
 
     def test_elbo_leaves_beta_out(self, images):
-        weighted, plain = (ConvVAE(3, image_shape=(8, 8, 1), beta=beta, seed=0) for beta in (5.0, 1.0))
+        weighted, plain = (ConvVAE(3, image_shape=(8, 8, 1), beta=beta) for beta in (5.0, 1.0))
+        plain.set_weights(weighted.get_weights())
         np.testing.assert_array_equal(weighted.elbo(images), plain.elbo(images))
 
     @pytest.mark.parametrize("method", ["elbo", "log_likelihood"])
@@ -276,17 +277,20 @@ class TestReproducibility:
         assert all(np.array_equal(first[name], second[name]) for name in first)
         assert not all(np.array_equal(first[name], other[name]) for name in first)
 
-    def test_the_models_own_seed_fixes_weights_and_noise(self, images):
+    def test_the_models_own_seed_fixes_the_noise(self, images):
         one, same, other = (ConvVAE(3, image_shape=(8, 8, 1), seed=seed) for seed in (0, 0, 1))
-        for name in TERMS[1:]:
-            np.testing.assert_array_equal(one(images)[name], same(images)[name])
-            assert not np.array_equal(one(images)[name], other(images)[name])
+        for vae in (same, other):
+            vae.set_weights(one.get_weights())
+        first, again, different = (np.asarray(vae(images)["reconstruction"]) for vae in (one, same, other))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, different)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 class TestPrecision:
     def test_losses_are_float32_and_close(self, images, policy):
         vae, exact = ConvVAE(3, image_shape=(8, 8, 1), seed=0, dtype=policy), ConvVAE(3, image_shape=(8, 8, 1), seed=0)
+        exact.set_weights(vae.get_weights())
         outputs = vae(images)
         assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {"float32"}
         np.testing.assert_allclose(outputs["reconstruction"], exact(images)["reconstruction"], rtol=0.02)

@@ -10,14 +10,11 @@ import numpy as np
 
 MNIST_PATH = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
-# Kinds of PNG file that can be read without losing anything, and what they become: grey or colour.
-PNG_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
+PNG_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}  # kinds of PNG file, and what they become without a loss
 
 
 def load_mnist():
-    """Load the MNIST database that travels with the package.
-
-    The file's SHA-256 is checked before anything in it is used, and the network is never touched.
+    """Load the MNIST database that travels with the package, after a check of its SHA-256; the network is never touched.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`: float32 images of shape (60000, 28, 28, 1) and (10000, 28, 28, 1)
@@ -30,34 +27,31 @@ def load_mnist():
     try:
         content = MNIST_PATH.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"The data file {MNIST_PATH} is missing: install the package again, or restore the file.") from None
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != MNIST_SHA256:
-        raise ValueError(
-            f"The data file {MNIST_PATH} is damaged: its {len(content)} bytes have the SHA-256 {digest}, "
-            f"wanted {MNIST_SHA256}. Restore the file."
-        )
+        raise FileNotFoundError(f"The data file {MNIST_PATH} is missing: install the package again, or restore it.") from None
+    if (digest := hashlib.sha256(content).hexdigest()) != MNIST_SHA256:
+        found = f"its {len(content)} bytes have the SHA-256 {digest}, wanted {MNIST_SHA256}"
+        raise ValueError(f"The data file {MNIST_PATH} is damaged: {found}. Install the package again, or restore it.")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return (
-            (_to_unit_interval(arrays["x_train"])[..., None], arrays["y_train"].astype("int64")),
-            (_to_unit_interval(arrays["x_test"])[..., None], arrays["y_test"].astype("int64")),
-        )
+        parts = [
+            (_to_unit_interval(arrays[f"x_{part}"])[..., None], arrays[f"y_{part}"].astype("int64")) for part in ("train", "test")
+        ]
+    return tuple(parts)
 
 
 def load_images(path):
-    """Load your own images from an `.npz` file or a folder of PNG files.
+    """Load your own images.
 
     Args:
-        path: An `.npz` file whose array `x_train`, or whose only array, holds the images: (n, height, width) or
-            (n, height, width, channels), as uint8 in 0..255 or as floats in [0, 1]. Or a folder of PNG files of one size,
-            all grey or all in colour, taken in the order of their names.
+        path: An `.npz` file whose array `x_train`, or whose only array, holds (n, height, width) or (n, height, width,
+            channels), as uint8 in 0..255 or as floats in [0, 1]. Or a folder of PNG files of one size, all grey or all in
+            colour, taken in the order of their names.
 
     Returns:
         float32 images of shape (n, height, width, channels) in [0, 1].
 
     Raises:
         FileNotFoundError: If there is nothing at `path`, or no PNG file in the folder.
-        ValueError: If the file is damaged, or holds no such array; if the PNG files differ in size or kind.
+        ValueError: If a file is damaged or holds something else, or the PNG files differ in size or kind.
     """
     path = Path(path)
     images = _read_png_folder(path) if path.is_dir() else _read_npz(path)
@@ -65,56 +59,47 @@ def load_images(path):
         images = images[..., None]
     if images.dtype == np.uint8:
         images = _to_unit_interval(images)
-    elif not np.issubdtype(images.dtype, np.floating):
+    elif images.dtype.kind != "f":
         raise ValueError(f"The images in {path} are {images.dtype}; wanted uint8 in 0..255 or floats in [0, 1].")
-    images = images.astype("float32", copy=False)
     check_images(images, name=str(path))
-    return images
+    return images.astype("float32", copy=False)
 
 
 def binarize(x, seed):
     """Draw a dynamically binarised copy: each pixel is 1 with the probability that its grey level gives, else 0.
 
-    A new draw for each epoch is what the literature calls dynamic binarisation (Salakhutdinov and Murray, 2008).
-
     Args:
-        x: Images in [0, 1], of any shape.
-        seed: Integer. The same seed gives the same draw.
+        x: Images in [0, 1], (n, height, width, channels).
+        seed: Integer: the same seed gives the same draw. Dynamic binarisation takes another one for each epoch.
 
     Returns:
         float32 array of the shape of `x`, of zeros and ones.
-
-    Raises:
-        ValueError: If a pixel is not in [0, 1].
     """
-    check_images(x, name="x", rank=None)
-    x = np.asarray(x, "float32")
+    check_images(x)
     return (np.random.default_rng(seed).random(x.shape, dtype="float32") < x).astype("float32")
 
 
-def check_images(x, name="x", image_shape=None, bernoulli=True, rank=4):
-    """Refuse images that a VAE cannot be trained or measured on, saying what came and what is wanted.
+def check_images(x, name="x", image_shape=None, bernoulli=True):
+    """Refuse images that a VAE cannot be trained or measured on.
 
     Args:
-        x: Array of images, (n, height, width, channels).
+        x: Array of images, (n, height, width, channels), or (n, *image_shape).
         name: How the message calls `x`.
-        image_shape: Shape of one image, or `None` for any.
-        bernoulli: Whether the pixels must lie in [0, 1]; else they must be finite.
-        rank: Number of axes, or `None` for any.
+        image_shape: Shape of one image, or `None` for any of three axes.
+        bernoulli: Whether the values must lie in [0, 1]; else they must be finite.
 
     Raises:
-        ValueError: If the rank, the shape or the range is another, or a value is NaN or infinite, or there is no image.
+        ValueError: If the rank, the shape or the range is another, a value is NaN or infinite, or there is no image.
     """
     x = np.asarray(x)
-    wanted = f"(n, {', '.join(map(str, image_shape))})" if image_shape else "(n, height, width, channels)"
-    wrong_shape = tuple(x.shape[1:]) != tuple(image_shape) if image_shape else rank is not None and x.ndim != rank
-    if wrong_shape or x.ndim == 0:
+    wanted = f"(n, {', '.join(map(str, image_shape or ('height', 'width', 'channels')))})"
+    if (x.shape[1:] != tuple(image_shape)) if image_shape else (x.ndim != 4):
         raise ValueError(f"{name} must hold images of shape {wanted}; got an array of shape {x.shape}.")
     if x.size == 0:
         raise ValueError(f"{name} holds no image: its shape is {x.shape}; wanted {wanted} with n at least 1.")
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers; got dtype {x.dtype}.")
-    low, high = float(x.min()), float(x.max())
+    low, high = float(x.min()), float(x.max())  # NaN, if there is one
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity.")
     if bernoulli and not 0 <= low <= high <= 1:
@@ -131,36 +116,30 @@ def _read_npz(path):
         raise FileNotFoundError(f"There is no file or folder {path}.")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            name = "x_train" if "x_train" in arrays or len(arrays) != 1 else arrays.files[0]
-            images = arrays[name]
+            images = arrays[arrays.files[0] if len(arrays) == 1 else "x_train"]
     except KeyError:
         raise ValueError(f"{path} holds no array named x_train, and not a single array either.") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
     if images.ndim not in (3, 4):
-        raise ValueError(
-            f"The images in {path} have the shape {images.shape}; wanted (n, height, width) or (n, height, width, channels)."
-        )
+        raise ValueError(f"The images in {path} have the shape {images.shape}; wanted (n, height, width[, channels]).")
     return images
 
 
 def _read_png_folder(folder):
     from PIL import Image  # here, so that importing the package stays fast
 
-    paths = sorted(folder.glob("*.png"))
-    if not paths:
-        raise FileNotFoundError(f"The folder {folder} holds no .png file.")
-    images = []
-    for path in paths:
+    images = {}
+    for path in sorted(folder.glob("*.png")):
         try:
             with Image.open(path, formats=["PNG"]) as image:
                 if image.mode not in PNG_MODES:
-                    raise ValueError(f"{path} is a PNG image of mode {image.mode}; wanted one of {', '.join(PNG_MODES)}.")
-                images.append(np.asarray(image.convert(PNG_MODES[image.mode])))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+                    raise ValueError(f"it has the mode {image.mode}; wanted one of {', '.join(PNG_MODES)}")
+                images[path.name] = np.asarray(image.convert(PNG_MODES[image.mode]))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} cannot be read as a PNG image: {error}") from error
-        if images[-1].shape != images[0].shape:
-            raise ValueError(
-                f"{path} has the shape {images[-1].shape}, {paths[0].name} {images[0].shape}: all images must be alike."
-            )
-    return np.stack(images)
+    if not images:
+        raise FileNotFoundError(f"The folder {folder} holds no .png file.")
+    if len(shapes := {image.shape: name for name, image in images.items()}) > 1:
+        raise ValueError(f"The images in {folder} must be alike; their shapes are {shapes}.")
+    return np.stack(list(images.values()))

@@ -7,13 +7,9 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path):
-    """Give a path beside `path` to write to; move what was written to `path` once the block ends well.
+    """Give a hidden path beside `path` to write to, and rename it to `path` once the block has ended well.
 
-    Args:
-        path: The file wanted. Its folder is created if it is not there.
-
-    Yields:
-        A hidden path in the same folder with the same ending. It is removed if the block raises.
+    The folder is created if it is not there. If the block raises, what it wrote is removed.
 
     Raises:
         OSError: If the folder cannot be made or written to; the message names it.
@@ -29,7 +25,7 @@ def atomic_path(path):
 
 
 def check_writable(path):
-    """Raise now the `OSError` that writing `path` would raise after the work is done."""
+    """Raise now the `OSError` that writing `path` would raise once the work is done."""
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder; wanted the name of a file.")
     partial = _partial(path)

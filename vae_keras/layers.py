@@ -17,12 +17,8 @@ def kl_divergence(z_mean, z_log_var):
 
     Source: the second bracket of Equation 14, (tr Sigma + mu'mu - k - log det Sigma) / 2.
 
-    Args:
-        z_mean: Tensor of shape (..., latent_dim).
-        z_log_var: Tensor of the same shape: the logarithm of the variance.
-
-    Returns:
-        Tensor of shape (...): nats per image, summed over the latent dimensions.
+    Takes two tensors of shape (n, latent_dim), z_log_var being the logarithm of the variance; returns nats per image (n,),
+    summed over the latent dimensions.
     """
     return 0.5 * ops.sum(ops.exp(z_log_var) + ops.square(z_mean) - 1.0 - z_log_var, axis=-1)
 
@@ -32,12 +28,8 @@ def bernoulli_log_likelihood(x, logits):
 
     On grey pixels this is the expected log-likelihood of their binarised draws. Source: the note to Equation 5.
 
-    Args:
-        x: Tensor of shape (n, ...), in [0, 1].
-        logits: Tensor of the same shape: log(p / (1 - p)) of each pixel's mean p.
-
-    Returns:
-        Tensor of shape (n,): nats per image, summed over the pixels.
+    Takes images (n, ...) in [0, 1] and logits log(p / (1 - p)) of the same shape; returns nats per image (n,), summed over
+    the pixels.
     """
     # log(1 + exp(l)), written so that the exponent is never positive
     softplus = ops.maximum(logits, 0.0) + ops.log1p(ops.exp(-ops.abs(logits)))
@@ -49,13 +41,8 @@ def gaussian_log_likelihood(x, mean, log_sigma):
 
     Source: Equation 5. Equation 14 drops the constant -(log sigma + log(2 pi) / 2) of each pixel.
 
-    Args:
-        x: Tensor of shape (n, ...).
-        mean: Tensor of the same shape.
-        log_sigma: Scalar, the logarithm of the standard deviation.
-
-    Returns:
-        Tensor of shape (n,): nats per image, summed over the pixels.
+    Takes images and means (n, ...) and the logarithm of the standard deviation, a scalar; returns nats per image (n,),
+    summed over the pixels.
     """
     constant = log_sigma + 0.5 * math.log(2.0 * math.pi)
     return _sum_over_pixels(-0.5 * ops.square((x - mean) * ops.exp(-log_sigma)) - constant)

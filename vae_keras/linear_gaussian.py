@@ -11,9 +11,7 @@ class LinearGaussian:
     Equations 12.35 and 12.42).
 
     Args:
-        weights: W, array of shape (data_dim, latent_dim).
-        bias: b, array of shape (data_dim,).
-        sigma: Standard deviation of the noise, above 0.
+        weights: W, (data_dim, latent_dim). bias: b, (data_dim,). sigma: Standard deviation of the noise, above 0.
     """
 
     def __init__(self, weights, bias, sigma):

@@ -1,16 +1,16 @@
-"""Latents to decode: draws from the prior, walks between two images, a grid over a 2-D latent space."""
+"""Latents to decode: draws from a prior, walks between two latents, a grid over a 2-D latent space."""
 
 import numpy as np
 
 
 def draw_latents(n, latent_dim, seed=None, prior=None):
-    """Draw `n` latents from the prior (Equation 5).
+    """Draw latents from the prior (Equation 5).
 
     Args:
         n: Number of draws, at least 1.
         latent_dim: Number of latent variables.
         seed: Integer: the same seed gives the same draws. `None` gives new ones each time.
-        prior: `None` for N(0, I), or a fitted scikit-learn mixture over the latents, such as `fit_mixture_prior` makes.
+        prior: `None` for N(0, I), or what `fit_mixture_prior` returns.
 
     Returns:
         float32 array of shape (n, latent_dim).
@@ -20,18 +20,19 @@ def draw_latents(n, latent_dim, seed=None, prior=None):
     """
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}.")
+    rng = np.random.default_rng(seed)
     if prior is None:
-        return np.random.default_rng(seed).standard_normal((n, latent_dim), dtype="float32")
+        return rng.standard_normal((n, latent_dim), dtype="float32")
     if prior.means_.shape[1] != latent_dim:
         raise ValueError(f"prior must be over {latent_dim} latents; it is over {prior.means_.shape[1]}.")
-    # as GaussianMixture.sample, but seeded by the call, in an order that is not sorted by component
-    rng = np.random.default_rng(seed)
-    component = rng.choice(len(prior.weights_), size=n, p=prior.weights_)
-    return np.stack([rng.multivariate_normal(prior.means_[k], prior.covariances_[k]) for k in component]).astype("float32")
+    # not prior.sample, which sorts its draws by component, and takes no seed
+    components = rng.choice(len(prior.weights_), size=n, p=prior.weights_)
+    roots = np.linalg.cholesky(prior.covariances_)[components]
+    return (prior.means_[components] + np.einsum("nij,nj->ni", roots, rng.standard_normal((n, latent_dim)))).astype("float32")
 
 
 def fit_mixture_prior(z_mean, z_log_var, n_components=10, seed=0):
-    """Fit a Gaussian mixture to draws from Q(z|X): a prior that puts its mass where the encoder puts the images.
+    """Fit a Gaussian mixture to draws from Q(z|X): a prior with its mass where the encoder puts the images.
 
     Args:
         z_mean, z_log_var: What the encoder makes of the training images, each (n, latent_dim).
@@ -44,18 +45,17 @@ def fit_mixture_prior(z_mean, z_log_var, n_components=10, seed=0):
     from sklearn.mixture import GaussianMixture  # here, so that importing the package stays fast
 
     epsilon = np.random.default_rng(seed).standard_normal(z_mean.shape, dtype="float32")
-    z = z_mean + np.exp(0.5 * z_log_var) * epsilon  # Equation 13
-    return GaussianMixture(n_components, random_state=seed).fit(z)
+    return GaussianMixture(n_components, random_state=seed).fit(z_mean + np.exp(0.5 * z_log_var) * epsilon)
 
 
 def interpolate(z_start, z_end, num_steps, spherical=False):
-    """Walk from one latent to another in equal steps, both ends included.
+    """Walk from one latent to another, both ends included.
 
     Args:
         z_start, z_end: Arrays of shape (latent_dim,).
         num_steps: Number of latents, at least 2.
-        spherical: Go along the arc of the great circle instead of straight, so that the length of z, which N(0, I) keeps
-            near sqrt(latent_dim), does not shrink on the way.
+        spherical: Go along an arc instead of straight, so that the length of z, which is near sqrt(latent_dim) under
+            N(0, I), does not shrink on the way.
 
     Returns:
         Array of shape (num_steps, latent_dim).
@@ -68,30 +68,21 @@ def interpolate(z_start, z_end, num_steps, spherical=False):
         raise ValueError(f"z_start and z_end must have one shape (latent_dim,); got {z_start.shape} and {z_end.shape}.")
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2; got {num_steps}.")
-    t = np.linspace(0.0, 1.0, num_steps)[:, None]
-    lengths = np.linalg.norm(z_start) * np.linalg.norm(z_end)
-    angle = np.arccos(np.clip(z_start @ z_end / lengths, -1.0, 1.0)) if spherical and lengths else 0.0
-    if np.sin(angle) < 1e-6:  # the arc is not defined, or is straight
+    t, lengths = np.linspace(0.0, 1.0, num_steps)[:, None], np.linalg.norm(z_start) * np.linalg.norm(z_end)
+    angle = np.arccos(np.clip(z_start @ z_end / lengths, -1.0, 1.0)) if spherical and lengths > 0 else 0.0
+    if np.sin(angle) < 1e-6:  # straight, or an arc that is not defined
         return (1 - t) * z_start + t * z_end
     return (np.sin((1 - t) * angle) * z_start + np.sin(t * angle) * z_end) / np.sin(angle)
 
 
 def manifold_grid(num_rows):
-    """Lay a square grid over a 2-D latent space by the quantiles of N(0, 1), so that each cell holds the same mass.
-
-    Args:
-        num_rows: Number of rows and of columns, at least 1.
+    """Lay a square grid over a 2-D latent space at the quantiles of N(0, 1), so that each cell holds the same mass.
 
     Returns:
         Array of shape (num_rows ** 2, 2), row by row from the top: z_1 grows to the right, z_2 upwards.
-
-    Raises:
-        ValueError: If `num_rows` is below 1.
     """
     from scipy.stats import norm  # here, so that importing the package stays fast
 
-    if num_rows < 1:
-        raise ValueError(f"num_rows must be at least 1; got {num_rows}.")
     quantiles = norm.ppf((np.arange(num_rows) + 0.5) / num_rows)
     z_1, z_2 = np.meshgrid(quantiles, quantiles[::-1])
     return np.stack([z_1.ravel(), z_2.ravel()], axis=1)

@@ -1,4 +1,4 @@
-"""The recipes that train the two networks."""
+"""The recipes that train the networks."""
 
 import math
 from typing import NamedTuple
@@ -7,8 +7,6 @@ import keras
 
 
 class Recipe(NamedTuple):
-    """How long a network trains, and in what batches."""
-
     epochs: int
     batch_size: int
 
@@ -17,23 +15,19 @@ RECIPES = {"default": Recipe(epochs=10, batch_size=256), "keng2017": Recipe(epoc
 
 
 def make_optimizer(network, num_images, epochs, batch_size):
-    """Make the optimizer that a network's recipe asks for.
+    """Make the optimizer of a network's recipe.
+
+    "keng2017" takes RMSprop with Keras's defaults, as in the post. "default" takes Adam, whose learning rate rises in a
+    straight line and then falls along a cosine to zero, where training ends.
 
     Args:
-        network: "default": Adam whose learning rate rises in a straight line and then falls along a cosine, to reach zero
-            just as training ends. "keng2017": RMSprop with Keras's defaults, as in the post.
+        network: Name of the network.
         num_images, epochs, batch_size: What `fit` will be given; they fix how many steps the cosine spans.
-
-    Returns:
-        A Keras optimizer, for `VAE.compile`.
     """
     if network == "keng2017":
         return keras.optimizers.RMSprop()
     num_steps = math.ceil(num_images / batch_size) * epochs
-    warmup_steps = min(40, num_steps // 4)
-    peak = 0.03
-    learning_rate = keras.optimizers.schedules.CosineDecay(
-        0.0, decay_steps=num_steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
-    )
+    warm_up = min(100, num_steps // 4)
+    rate = keras.optimizers.schedules.CosineDecay(0.0, num_steps - warm_up, warmup_target=0.02, warmup_steps=warm_up)
     # short memories: over so few steps the averages of Adam's defaults (0.9, 0.999) lag behind
-    return keras.optimizers.Adam(learning_rate, beta_1=0.8, beta_2=0.98)
+    return keras.optimizers.Adam(rate, beta_1=0.8, beta_2=0.98)
