@@ -1,5 +1,10 @@
 """Variational autoencoders, taken apart: the package beside the notebooks."""
 
+from vae_keras.quiet import quiet_stderr
+
+with quiet_stderr():
+    import keras  # noqa: F401
+
 from vae_keras.data import binarize, load_images, load_mnist
 from vae_keras.layers import Sampling, VariationalLoss
 from vae_keras.model import VAE, ConvVAE, load_vae

@@ -3,9 +3,9 @@
 import argparse
 import contextlib
 import json
-import os
 import sys
-import tempfile
+
+from vae_keras import commands
 
 DESCRIPTION = "Train, sample and measure variational autoencoders. Losses are nats per image, summed over pixels and latents."
 
@@ -17,7 +17,6 @@ def main(arguments=None):
     try:
         # progress goes to stderr, so that stdout holds the result alone
         with contextlib.redirect_stdout(sys.stderr):
-            commands = _import_commands()
             results = getattr(commands, name)(**options)
     except (ValueError, OSError) as error:
         print(f"vae_keras {name}: {error}", file=sys.stderr)
@@ -27,25 +26,6 @@ def main(arguments=None):
         return 130
     print(json.dumps(results, indent=2) if as_json else _table(results))
     return 0
-
-
-def _import_commands():
-    """Import Keras without the notes that its backend's C++ code writes to stderr; if the import fails, show them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            from vae_keras import commands
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-    return commands
 
 
 def _table(results):
@@ -69,10 +49,10 @@ def _positive_integer(text):
 
 def _parser():
     parser = _Parser(prog="vae_keras", description=DESCRIPTION)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    subparsers = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
     def add(name, does, output, output_help):
-        command = commands.add_parser(name, help=does, description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        command = subparsers.add_parser(name, help=does, description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         command.add_argument("--seed", type=int, default=0, help="fixes weights, noise and shuffling")
         command.add_argument("--output", default=output, help=output_help)
         command.add_argument("--json", action="store_true", help="print the results as JSON")

@@ -68,6 +68,8 @@ def evaluate(seed, output, model, data, num_samples):
 
 
 def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, **model):
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"--output must end in .keras; got {path}.")
     check_writable(path)
     keras.utils.set_random_seed(seed)
     recipe = RECIPES[network]
@@ -89,7 +91,7 @@ def _hold_out(images, seed):
 
 def _elbo_parts(vae, x, seed):
     elbo = vae.elbo(x, seed=seed).mean()
-    kl = float(kl_divergence(*vae.encoder.predict(x, verbose=0)).mean())
+    kl = float(keras.ops.mean(kl_divergence(*vae.encoder.predict(x, verbose=0))))
     return {"-ELBO": round(-elbo, 2), "reconstruction": round(-elbo - kl, 2), "KL": round(kl, 2)}
 
 

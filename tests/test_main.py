@@ -1,0 +1,177 @@
+"""The command line, run as a process where the process matters."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_keras import ConvVAE, commands, load_vae
+from vae_keras.__main__ import main
+
+
+def run(*arguments, cwd, **kwargs):
+    command = [sys.executable, "-m", "vae_keras", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **kwargs)
+
+
+@pytest.fixture
+def my_images(tmp_path, rng):
+    np.savez(tmp_path / "mine.npz", x_train=rng.integers(0, 256, (40, 9, 7), dtype="uint8"))
+    return tmp_path / "mine.npz"
+
+
+@pytest.fixture
+def saved_vae(tmp_path):
+    ConvVAE(3, image_shape=(9, 7, 1)).save(tmp_path / "vae.keras")
+    return tmp_path / "vae.keras"
+
+
+def test_train_sample_and_evaluate_your_own_images(tmp_path, my_images):
+    small = ("--latent-dim", 3, "--epochs", 2, "--batch-size", 8)
+    trained = run("train", "--data", my_images, *small, "--json", cwd=tmp_path, check=True)
+    results = json.loads(trained.stdout)
+    assert results["training images"] == 36
+    assert results["test images"] == 4
+    assert results["-ELBO"] == pytest.approx(results["reconstruction"] + results["KL"], abs=0.02)
+    assert "Epoch 2/2" in trained.stderr  # the progress is there, and not in the way
+    assert load_vae(tmp_path / "vae.keras").latent_dim == 3
+
+    sampled = run("sample", "vae.keras", "--n", 5, "--output", "new/grid.png", cwd=tmp_path, check=True)
+    assert "new/grid.png" in sampled.stdout
+    with Image.open(tmp_path / "new" / "grid.png") as image:
+        assert min(image.size) > 50
+    evaluated = run("evaluate", "vae.keras", "--data", my_images, "--num-samples", 5, cwd=tmp_path, check=True)
+    assert "-log P(X)" in evaluated.stdout
+
+
+def test_an_image_folder_trains_too(tmp_path, rng):
+    (tmp_path / "folder").mkdir()
+    for i in range(6):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="uint8")).save(tmp_path / "folder" / f"{i}.png")
+    arguments = ["train", "--data", str(tmp_path / "folder"), "--epochs", "1", "--output", str(tmp_path / "colour.keras")]
+    assert main([*arguments, "--likelihood", "gaussian", "--latent-dim", "2"]) == 0
+    vae = load_vae(tmp_path / "colour.keras")
+    assert vae.image_shape == (8, 8, 3)
+    assert vae.variational_loss.sigma is None
+
+
+def test_sample_writes_the_array_that_the_model_gives(tmp_path, saved_vae, capsys):
+    output = tmp_path / "a.npz"
+    assert main(["sample", str(saved_vae), "--n", "4", "--seed", "3", "--output", str(output), "--json"]) == 0
+    np.testing.assert_array_equal(np.load(output)["images"], load_vae(saved_vae).sample(4, seed=3))
+    assert json.loads(capsys.readouterr().out) == {"images": 4, "files": [str(output)]}
+
+
+def test_evaluate_gives_the_models_own_measures(tmp_path, saved_vae, my_images, capsys):
+    arguments = ["evaluate", str(saved_vae), "--data", str(my_images), "--num-samples", "7", "--seed", "2", "--json"]
+    assert main([*arguments, "--output", str(tmp_path / "r.json")]) == 0
+    results, vae, x = json.loads(capsys.readouterr().out), load_vae(saved_vae), commands.load_images(my_images)
+    assert results["-ELBO"] == pytest.approx(-vae.elbo(x, seed=2).mean(), abs=0.01)
+    assert results["-log P(X)"] == pytest.approx(-vae.log_likelihood(x, 7, seed=2).mean(), abs=0.01)
+    assert json.loads((tmp_path / "r.json").read_text())["-ELBO"] == results["-ELBO"]
+
+
+def test_figures_writes_what_it_says(tmp_path, monkeypatch, rng, capsys):
+    digits = rng.random((40, 28, 28, 1), dtype="float32"), np.arange(40) % 10
+    monkeypatch.setattr(commands, "load_mnist", lambda: (digits, digits))
+    monkeypatch.setitem(commands.RECIPES, "default", commands.RECIPES["default"]._replace(epochs=1))
+    assert main(["figures", "--output", str(tmp_path / "figures")]) == 0
+    printed = capsys.readouterr().out
+    files = sorted((tmp_path / "figures").iterdir())
+    assert [path.name for path in files] == [
+        "figure_5_test_mode.png", "figure_6_prior_samples.png", "latent_means.png", "loss_curves.png", "mean_and_draw.png",
+        "reconstructions.png", "vae.keras",
+    ]  # fmt: skip
+    for path in files:
+        assert str(path) in printed
+    for name in ("-ELBO", "reconstruction", "KL", "training seconds"):
+        assert name in printed
+
+
+def test_the_seed_reaches_training(tmp_path, my_images, capsys):
+    def train(name, seed):
+        arguments = ["--epochs", "1", "--latent-dim", "2", "--output", str(tmp_path / name), "--seed", str(seed)]
+        assert main(["train", "--data", str(my_images), *arguments]) == 0
+        return load_vae(tmp_path / name).get_weights()
+
+    first, again, other = train("a.keras", 1), train("b.keras", 1), train("c.keras", 2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_training_and_test_images_of_your_own_do_not_overlap(rng):
+    images = rng.permutation(1000).reshape(1000, 1, 1, 1)
+    x_train, x_test = commands._hold_out(images, seed=0)
+    assert len(x_test) == 100
+    assert sorted([*x_train.ravel(), *x_test.ravel()]) == list(range(1000))
+
+
+class TestBadInput:
+    def test_it_ends_with_2_and_one_line(self, tmp_path, my_images):
+        (tmp_path / "text.keras").write_text("no model")
+        for arguments, message in ((("sample", "none.keras"), "none.keras"), (("evaluate", "text.keras"), "no saved VAE")):
+            done = run(*arguments, cwd=tmp_path)
+            assert done.returncode == 2
+            assert len(done.stderr.strip().splitlines()) == 1
+            assert message in done.stderr
+            assert done.stdout == ""
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["train", "--data", "none.npz"], "no file or folder none.npz"),
+            (["train", "--data", "MINE", "--network", "keng2017"], "image_shape must be (28, 28, 1)"),
+            (["train", "--data", "MINE", "--likelihood", "gaussian", "--sigma", "-1"], "sigma must be"),
+            (["train", "--data", "MINE", "--output", "MINE/a.keras"], "mine.npz"),
+            (["train", "--data", "MINE", "--output", "a.h5"], "--output must end in .keras"),
+            (["sample", "VAE", "--output", "a.gif"], "--output must end in .png"),
+        ],
+    )
+    def test_the_line_names_what_is_wrong(self, my_images, saved_vae, arguments, message, capsys):
+        arguments = [a.replace("MINE", str(my_images)).replace("VAE", str(saved_vae)) for a in arguments]
+        assert main(arguments) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err.strip().splitlines()[-1]
+        assert "Traceback" not in captured.err
+        assert captured.out == ""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [[], ["paint"], ["train", "--epochs", "0"], ["train", "--latent-dim", "x"], ["train", "--network", "a"], ["sample"]],
+    )
+    def test_wrong_usage_ends_with_2_and_one_line(self, arguments, capsys):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("command", ["figures", "train", "sample", "evaluate"])
+    def test_help_names_each_option(self, command, capsys):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        assert "--seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_stopped_run_leaves_the_last_whole_epoch(tmp_path, my_images, stop, code):
+    command = [sys.executable, "-m", "vae_keras", "train", "--data", my_images, "--epochs", "100000", "--latent-dim", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "vae.keras").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.kill(process.pid, stop)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == ""
+    if stop == signal.SIGINT:
+        assert err.strip().endswith("vae_keras train: interrupted")
+        assert "Traceback" not in err
+    assert load_vae(tmp_path / "vae.keras").latent_dim == 2

@@ -1,0 +1,54 @@
+"""The networks: the 2017 one layer for layer, and the default one for images of any size."""
+
+import keras
+import numpy as np
+import pytest
+
+from vae_keras import ConvVAE
+from vae_keras.networks import NETWORKS
+
+
+def kind_and_output(model):
+    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense)
+    return [
+        (type(layer).__name__, *layer.output.shape[1:], layer.count_params()) for layer in model.layers if isinstance(layer, kinds)
+    ]
+
+
+def test_keng2017_is_layer_for_layer_the_network_of_the_post():
+    vae = ConvVAE(network="keng2017")
+    assert kind_and_output(vae.encoder) == [
+        ("Conv2D", 28, 28, 1, 5), ("Conv2D", 14, 14, 64, 320), ("Conv2D", 14, 14, 64, 36928), ("Conv2D", 14, 14, 64, 36928),
+        ("Dense", 128, 1605760), ("Dense", 128, 16512), ("Dense", 64, 8256), ("Dense", 64, 8256),
+    ]  # fmt: skip
+    assert kind_and_output(vae.decoder_network) == [
+        ("Dense", 128, 8320), ("Dense", 12544, 1618176), ("Conv2DTranspose", 14, 14, 64, 36928),
+        ("Conv2DTranspose", 14, 14, 64, 36928), ("Conv2DTranspose", 29, 29, 64, 36928), ("Conv2D", 28, 28, 1, 257),
+    ]  # fmt: skip
+    assert vae.count_params() == 3_450_502
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_trainable_weight_gets_a_gradient(network, rng):
+    vae = ConvVAE(latent_dim=4, network=network)
+    vae.compile(keras.optimizers.SGD(1e-3))
+    before = [weight.numpy() for weight in vae.trainable_weights]
+    vae.fit(rng.random((8, 28, 28, 1)), epochs=3, verbose=0)
+    unmoved = [w.path for w, old in zip(vae.trainable_weights, before, strict=True) if np.array_equal(w.numpy(), old)]
+    assert unmoved == []
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (1, 1, 1), (5, 7, 3), (33, 18, 2), (32, 32, 3)])
+def test_default_takes_images_of_any_shape(shape, rng):
+    vae = ConvVAE(latent_dim=2, image_shape=shape)
+    x = rng.random((3, *shape), dtype="float32")
+    assert vae.reconstruct(x).shape == x.shape
+    assert np.isfinite(vae.elbo(x)).all()
+
+
+def test_keras_seed_fixes_the_initial_weights():
+    keras.utils.set_random_seed(5)
+    first = ConvVAE(latent_dim=2).get_weights()
+    keras.utils.set_random_seed(5)
+    for one, other in zip(first, ConvVAE(latent_dim=2).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,54 @@
+"""The figures: what is drawn is what was given."""
+
+import numpy as np
+from matplotlib import colors
+
+from vae_keras import plots
+
+
+def test_image_grid_puts_each_image_in_its_place_row_by_row():
+    images = np.arange(6, dtype="float32").reshape(6, 1, 1, 1) / 6
+    figure = plots.image_grid(images, num_columns=3, title="A title", row_labels=("first", "second"))
+    (ax,) = figure.axes
+    shown = ax.images[0].get_array()
+    np.testing.assert_allclose(shown[1::3, 1::3].ravel(), images.ravel())  # a pixel with a margin of one on each side
+    assert figure.get_suptitle() == "A title"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+    assert ax.images[0].get_cmap().name == "gray_r"
+
+
+def test_image_grid_takes_colour_and_an_incomplete_row(rng):
+    figure = plots.image_grid(rng.random((4, 5, 6, 3)), num_columns=3)
+    shown = figure.axes[0].images[0].get_array()
+    assert shown.shape == (2 * 7, 3 * 8, 3)
+    assert np.all(shown[7:, 8:] == 1)  # white
+
+
+def test_loss_curves_draws_each_part_against_its_epoch():
+    history = {"loss": [3.0, 2.0], "reconstruction": [2.0, 1.5], "kl": [1.0, 0.5]}
+    history |= {f"val_{name}": [value + 0.1 for value in values] for name, values in history.items()}
+    left, right = plots.loss_curves(history).axes
+    drawn = {line.get_label(): list(line.get_ydata()) for ax in (left, right) for line in ax.lines}
+    assert drawn["KL, training"] == history["kl"]
+    assert drawn["KL, test"] == history["val_kl"]
+    assert drawn["reconstruction, test"] == history["val_reconstruction"]
+    assert drawn["loss = reconstruction + KL, training"] == history["loss"]
+    assert left.get_ylabel() == right.get_ylabel() == "nats per image"
+    assert list(right.lines[0].get_xdata()) == [1, 2]
+
+
+def test_latent_scatter_gives_each_point_the_colour_of_its_digit(rng):
+    z, labels = rng.normal(size=(50, 3)), np.arange(50) % 10
+    (ax,) = plots.latent_scatter(z, labels).axes
+    points = ax.collections[0]
+    for (x, y), colour in zip(points.get_offsets(), points.get_facecolors(), strict=True):
+        label = labels[np.argmin(np.hypot(z[:, 0] - x, z[:, 1] - y))]
+        np.testing.assert_allclose(colour[:3], colors.to_rgb(plots.DIGIT_COLOURS[label]))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list("0123456789")
+
+
+def test_decoder_test_mode_shows_what_goes_in_and_what_comes_out(rng):
+    z, images = rng.normal(size=(2, 4)), rng.random((2, 3, 3, 1))
+    axes = plots.decoder_test_mode(z, images).axes
+    np.testing.assert_allclose([bar.get_height() for bar in axes[3].patches], z[1])
+    np.testing.assert_allclose(axes[5].images[0].get_array(), images[1].squeeze())
