@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-NBVAL := $(BIN)/python -m pytest --nbval -p no:cacheprovider notebooks
 
 .PHONY: help setup figures test lint unit notebooks-test notebooks lab mutants lock
 
@@ -28,11 +27,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 unit: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/test_notebooks.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_networks.py tests/test_model.py
 
 notebooks-test: setup
-	$(NBVAL)
+	$(BIN)/python -m pytest --nbval -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest tests/test_notebooks.py
 
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \

@@ -1,0 +1,83 @@
+"""The repository around the package: its lists agree, its wheel holds the data, CI runs the README's commands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def requirements():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return {r.name: r for line in lines if line and not line.startswith("#") for r in [Requirement(line)]}
+
+
+def locked():
+    """Each locked version as (requirement, number of hashes)."""
+    entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().replace("\\\n", ""))
+    return [(Requirement(entry.split("--hash")[0].strip()), entry.count("--hash=sha256:")) for entry in entries if entry[0] != "#"]
+
+
+def test_what_the_package_needs_is_what_requirements_txt_says():
+    listed = requirements()
+    for needed in map(Requirement, PYPROJECT["project"]["dependencies"]):
+        assert needed.specifier == listed[needed.name].specifier, needed.name
+    assert all(Requirement(r).name in listed for r in PYPROJECT["build-system"]["requires"])
+
+
+def test_conda_takes_everything_but_python_from_requirements_txt():
+    lines = [line.strip() for line in (ROOT / "environment.yml").read_text().splitlines()]
+    dependencies = lines[lines.index("dependencies:") + 1 :]
+    assert dependencies == ["- python >=3.10,<3.14", "- pip", "- pip:", "- -r requirements.txt"]
+    assert PYPROJECT["project"]["requires-python"] == ">=3.10,<3.14"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_holds_one_tested_version_of_each_requirement_for_each_python(python):
+    environment = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": "linux"}
+    versions = {}
+    for requirement, hashes in locked():
+        assert hashes, f"{requirement} has no hash"
+        if not requirement.marker or requirement.marker.evaluate(environment):
+            assert requirement.name not in versions
+            versions[requirement.name] = Version(str(requirement.specifier).removeprefix("=="))
+    for name, requirement in requirements().items():
+        assert requirement.specifier.contains(versions[name]), name
+
+
+def test_the_workflow_and_ci_run_what_the_readme_says():
+    workflow = (ROOT / ".github/workflows/test.yml").read_text()
+    assert all(f'"{python}"' in workflow for python in PYTHONS)
+    assert ".ci/run" in workflow
+    assert (ROOT / ".ci/run").read_text().rstrip().endswith("make test")
+    readme = (ROOT / "README.md").read_text()
+    assert "make figures" in readme
+    assert "make test" in readme
+
+
+def test_an_installed_wheel_brings_the_data_and_its_notice(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
+    program = "import vae_keras as v; print(v.__file__); print(v.load_mnist()[0][0].shape)"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", program], cwd=empty, env=environment, check=True, capture_output=True, text=True)
+    place, shape = done.stdout.splitlines()
+    assert place.startswith(str(tmp_path / "site"))
+    assert shape == "(60000, 28, 28, 1)"
+    assert (tmp_path / "site" / "vae_keras" / "MNIST_NOTICE.md").exists()
