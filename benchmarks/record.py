@@ -31,8 +31,8 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         stopped = time.perf_counter()
         test_neg_elbo = -self.model.elbo(self.x_test).mean()
-        entry = {"epoch": epoch + 1, "seconds": stopped - self.start, **(logs or {}), "test_neg_elbo": test_neg_elbo}
-        self.log.append({name: round(float(value), 4) for name, value in entry.items()})
+        figures = {"seconds": stopped - self.start, **(logs or {}), "test_neg_elbo": test_neg_elbo}
+        self.log.append({"epoch": epoch + 1, **{name: round(float(value), 4) for name, value in figures.items()}})
         if self.after_epoch:
             self.after_epoch(self.log)
         self.start += time.perf_counter() - stopped

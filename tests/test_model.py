@@ -126,6 +126,18 @@ class TestTraining:
         assert logs["reconstruction"] == pytest.approx(4 * np.log(2), rel=1e-6)
         assert logs["kl"] == pytest.approx(1.0, rel=1e-6)
 
+    def test_batch_normalisation_learns_in_training_and_rests_in_evaluation(self, small_vae, images):
+        def statistics():
+            return [w.numpy() for w in small_vae.non_trainable_variables if "moving" in w.path]
+
+        small_vae.compile("sgd")
+        before = statistics()
+        assert len(before) == 10  # mean and variance of two layers in the encoder and three in the decoder
+        small_vae.evaluate(images, verbose=0)
+        assert all(np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True))
+        small_vae.fit(images, verbose=0)
+        assert not any(np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True))
+
     def test_training_lowers_the_loss(self, images):
         vae = ConvVAE(3, image_shape=(8, 8, 1))
         vae.compile(keras.optimizers.Adam(0.01))

@@ -57,10 +57,10 @@ class VAE(keras.Model):
         self.reconstruction_tracker, self.kl_tracker = keras.metrics.Mean("reconstruction"), keras.metrics.Mean("kl")
         self(keras.Input(self.image_shape))  # builds it, so that it can be saved before it is trained
 
-    def call(self, inputs):
-        z_mean, z_log_var = self.encoder(inputs)  # Equation 10
+    def call(self, inputs, training=None):
+        z_mean, z_log_var = self.encoder(inputs, training=training)  # Equation 10
         z = self.sampling((z_mean, z_log_var))  # Equation 13
-        logits_or_mean = self.decoder_network(z)  # Equation 5
+        logits_or_mean = self.decoder_network(z, training=training)  # Equation 5
         reconstruction, kl = self.variational_loss((inputs, logits_or_mean, z_mean, z_log_var))  # Equation 14
         return {"images": self.to_mean(logits_or_mean), "reconstruction": reconstruction, "kl": kl}
 
