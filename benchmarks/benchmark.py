@@ -344,7 +344,7 @@ def _likelihood_memory(sizes):
 def _likelihood_slopes(vae, x, sizes):
     progress("how the time of log_likelihood grows")
     draws = sizes.draws
-    num_images = [n * len(x) // 10000 for n in (1000, 2000, 4000, 8000)]
+    num_images = [n * len(x) // 10000 for n in (250, 500, 1000, 2000)]
     grids = {"images": [(n, draws // 10) for n in num_images], "samples": [(20, n * draws) for n in (1, 2, 4, 8)]}
     for what, grid in grids.items():
         tasks = {pair: functools.partial(vae.log_likelihood, x[: pair[0]], num_samples=pair[1]) for pair in grid}

@@ -85,7 +85,8 @@ def test_figures_writes_what_it_says(tmp_path, monkeypatch, rng, capsys):
     printed = capsys.readouterr().out
     files = sorted((tmp_path / "figures").iterdir())
     assert [path.name for path in files] == [
-        "figure_5_test_mode.png", "figure_6_prior_samples.png", "latent_means.png", "loss_curves.png", "mean_and_draw.png",
+        "figure_5_test_mode.png", "figure_6_prior_samples.png", "latent_means.png", "latent_means_most_used.png",
+        "loss_curves.png", "mean_and_draw.png",
         "reconstructions.png", "vae.keras",
     ]  # fmt: skip
     for path in files:

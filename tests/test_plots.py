@@ -39,11 +39,12 @@ def test_loss_curves_draws_each_part_against_its_epoch():
 
 def test_latent_scatter_gives_each_point_the_colour_of_its_digit(rng):
     z, labels = rng.normal(size=(50, 3)), np.arange(50) % 10
-    (ax,) = plots.latent_scatter(z, labels).axes
+    (ax,) = plots.latent_scatter(z, labels, latents=(2, 0)).axes
     points = ax.collections[0]
     for (x, y), colour in zip(points.get_offsets(), points.get_facecolors(), strict=True):
-        label = labels[np.argmin(np.hypot(z[:, 0] - x, z[:, 1] - y))]
+        label = labels[np.argmin(np.hypot(z[:, 2] - x, z[:, 0] - y))]
         np.testing.assert_allclose(colour[:3], colors.to_rgb(plots.DIGIT_COLOURS[label]))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z_mean of latent 3", "z_mean of latent 1")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list("0123456789")
 
 

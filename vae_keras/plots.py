@@ -5,8 +5,8 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-# Ten colours that stay apart for colour-blind readers: Paul Tol's "muted" scheme, with black for the tenth.
-DIGIT_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000")
+# Ten colours that stay apart for colour-blind readers: after Paul Tol's "muted" scheme.
+DIGIT_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDAA33", "#CC6677", "#882255", "#AA4499", "#000000")
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # from Okabe and Ito's palette
 INK = {"cmap": "gray_r", "vmin": 0, "vmax": 1}  # black ink on white paper
 
@@ -14,7 +14,7 @@ INK = {"cmap": "gray_r", "vmin": 0, "vmax": 1}  # black ink on white paper
 def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()):
     """Lay images (n, height, width, channels) in [0, 1] out as a grid, row by row, with a label for each row if given."""
     tiles, num_rows = _tile(images, num_columns), -(-len(images) // num_columns)
-    width = max(5.0, 0.6 * num_columns)
+    width = max(5.0, 0.7 * num_columns)
     figure, ax = _new_figure((width, width * tiles.shape[0] / tiles.shape[1]), title, caption)
     ax.imshow(tiles.squeeze(), **INK)
     ax.set(xticks=[], yticks=[])
@@ -28,6 +28,7 @@ def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()):
 def loss_curves(history, title=None, caption=None):
     """Draw the loss and its two parts against the epoch from the dict that `History.history` is, in nats per image."""
     figure, (left, right) = _new_figure((9.0, 3.6), title, caption, (1, 2))
+    figure.get_layout_engine().set(wspace=0.06)
     lines = (left, "loss", "loss = reconstruction + KL", BLUE), (left, "reconstruction", "reconstruction", VERMILION)
     for ax, name, label, colour in (*lines, (right, "kl", "KL", GREEN)):
         epochs = np.arange(1, len(history[name]) + 1)
@@ -39,21 +40,24 @@ def loss_curves(history, title=None, caption=None):
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
+    right.set_ylim(bottom=0)
     return figure
 
 
-def latent_scatter(z, labels, title=None, caption=None):
-    """Scatter the first two columns of `z` (n, 2 or more), with a colour and a number for each digit of `labels` (n,)."""
+def latent_scatter(z, labels, title=None, caption=None, latents=(0, 1)):
+    """Scatter two of the columns of `z` (n, latent_dim), with a colour and a number for each digit of `labels` (n,)."""
     figure, ax = _new_figure((6.4, 5.6), title, caption)
+    z = z[:, list(latents)]
     order = np.random.default_rng(0).permutation(len(z))  # so that no digit is always on top
-    ax.scatter(*z[order, :2].T, c=np.array(DIGIT_COLOURS)[labels[order]], s=5, alpha=0.6, linewidths=0)
+    ax.scatter(*z[order].T, c=np.array(DIGIT_COLOURS)[labels[order]], s=5, alpha=0.6, linewidths=0)
     for digit in np.unique(labels):
         colour = DIGIT_COLOURS[digit]
         ax.scatter([], [], color=colour, label=str(digit))
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour}
-        centre = np.median(z[labels == digit, :2], axis=0)
+        centre = np.median(z[labels == digit], axis=0)
         ax.annotate(str(digit), centre, ha="center", va="center", weight="bold", color=colour, bbox=box)
-    ax.set(xlabel="z_mean of latent 1", ylabel="z_mean of latent 2", aspect="equal")
+    ax.set(xlabel=f"z_mean of latent {latents[0] + 1}", ylabel=f"z_mean of latent {latents[1] + 1}")
+    ax.set_aspect("equal", adjustable="datalim")
     ax.legend(title="digit", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 
