@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup figures test lint unit notebooks-test notebooks lab mutants lock
+.PHONY: help setup figures test lint unit notebooks-test notebooks benchmark lab mutants lock
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ notebooks-test: setup
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.extra_arguments="['--IPKernelApp.capture_fd_output=False']" notebooks/*.ipynb
+
+benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md (PyTorch is an optional extra)
+	$(BIN)/python benchmarks/benchmark.py
 
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
