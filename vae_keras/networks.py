@@ -21,12 +21,13 @@ def default_networks(latent_dim, image_shape):
     encoder = keras.Model(images, _heads(h, latent_dim, log_var=-3.0), name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
-    h = _normed_relu(layers.Dense(256)(z))
-    h = _normed_relu(layers.Dense(256)(h))
-    h = _normed_relu(layers.Dense(rows * columns * 64)(h))
-    h = layers.Reshape((rows, columns, 64))(h)
-    h = layers.Conv2DTranspose(16, 3, strides=2, padding="same", activation="relu")(h)
-    h = layers.Conv2DTranspose(channels, 3, strides=2, padding="same")(h)
+    h = _normed_relu(layers.Dense(512)(z))
+    h = _normed_relu(layers.Dense(512)(h))
+    h = _normed_relu(layers.Dense(rows * columns * 32)(h))
+    h = layers.Reshape((rows, columns, 32))(h)
+    # kernels of 4 at strides of 2: each pixel is made of as many terms as the next
+    h = layers.Conv2DTranspose(16, 4, strides=2, padding="same", activation="relu")(h)
+    h = layers.Conv2DTranspose(channels, 4, strides=2, padding="same")(h)
     h = layers.Cropping2D(((0, 4 * rows - height), (0, 4 * columns - width)))(h)  # what was rounded up
     return encoder, keras.Model(z, _float32(h), name="decoder_network")
 
