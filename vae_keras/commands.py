@@ -107,11 +107,11 @@ def _mnist_figures(vae, history, x_test, y_test, seed):
         ),
         "figure_6_prior_samples": plots.image_grid(
             vae.sample(100, seed=seed), 10, "Figure 6: 100 digits decoded from z ~ N(0, I)",
-            "Most are digits. The odd ones come from z where the prior has mass and the encoder sends no digit.",
+            "Most can be read at a glance; some lie between two digits, or between a digit and none.",
         ),
         "reconstructions": plots.image_grid(
             np.concatenate([originals, vae.reconstruct(originals)]), 10, "Test digits and their reconstructions",
-            "Stroke and slant survive; what is smoothed away is what the latents do not carry.", ("original", "reconstruction"),
+            "Shape, stroke and slant survive; the finest detail is smoothed away.", ("original", "reconstruction"),
         ),
         "mean_and_draw": plots.image_grid(
             np.concatenate([means, draws]), 10, "The mean of P(X|z), and a draw from it",
@@ -123,7 +123,7 @@ def _mnist_figures(vae, history, x_test, y_test, seed):
         ),
         "latent_means_most_used": plots.latent_scatter(
             z_mean, y_test, "The two latent means that vary most over the test digits",
-            "Two coordinates tell the digits apart only in part; all of them together do much better.",
+            "Even the two busiest of 64 coordinates tell the digits apart only in part.",
             latents=np.argsort(-z_mean.var(axis=0))[:2],
         ),
         "loss_curves": plots.loss_curves(

@@ -39,7 +39,7 @@ def loss_curves(history, title=None, caption=None):
         ax.set(xlabel="epoch", ylabel="nats per image")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper right" if ax is left else "lower right")
     right.set_ylim(bottom=0)
     return figure
 
