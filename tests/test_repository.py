@@ -67,6 +67,16 @@ def test_the_workflow_and_ci_run_what_the_readme_says():
     assert "make test" in readme
 
 
+def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(lines.splitlines()) <= 12
+    digits = rng.random((40, 28, 28, 1), dtype="float32"), rng.integers(0, 10, 40)
+    monkeypatch.setattr("vae_keras.load_mnist", lambda: (digits, digits))  # all else as the reader runs it
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "README.md", "exec"), {})
+    assert (tmp_path / "vae.keras").exists()
+
+
 def test_an_installed_wheel_brings_the_data_and_its_notice(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], check=True, capture_output=True)
