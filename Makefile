@@ -27,8 +27,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 unit: setup
-	$(BIN)/python -m pytest --ignore=tests/test_notebooks.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_networks.py tests/test_model.py
+	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_layers.py tests/test_networks.py tests/test_model.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest --nbval -p no:cacheprovider notebooks

@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -158,6 +159,16 @@ class TestLoadImages:
         with pytest.raises(ValueError, match=message) as caught:
             load_images(tmp_path / "my.npz")
         assert "my.npz" in str(caught.value)
+
+    def test_png_names_may_be_in_capitals(self, tmp_path):
+        Image.new("L", (4, 4)).save(tmp_path / "a.PNG")
+        assert load_images(tmp_path).shape == (1, 4, 4, 1)
+
+    def test_a_zip_of_something_else_is_refused(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("note.txt", "no array")
+        with pytest.raises(ValueError, match=r"a\.npz"):
+            load_images(tmp_path / "a.npz")
 
     def test_damaged_and_missing_files_are_refused_by_name(self, tmp_path):
         np.savez(tmp_path / "whole.npz", np.zeros((3, 4, 4)))

@@ -98,6 +98,10 @@ class TestSampling:
         np.testing.assert_allclose(by_mean, [[1.0, 1.0]])
         np.testing.assert_allclose(by_log_var, 0.5 * np.exp(z_log_var / 2) * epsilon, rtol=1e-5)
 
+    def test_one_tensor_is_no_pair(self):
+        with pytest.raises(ValueError, match="z_mean and z_log_var must be tensors in a tuple"):
+            Sampling()(np.zeros((2, 3), "float32"))
+
     @pytest.mark.parametrize("shapes", [((2, 3), (2, 4)), ((2, 3), (2, 3), (2, 3)), ((2, 3), (2, 3, 1))])
     def test_inputs_that_do_not_agree_are_refused_by_name(self, shapes):
         with pytest.raises(ValueError, match="z_mean and z_log_var must be"):

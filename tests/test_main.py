@@ -95,7 +95,10 @@ def test_figures_writes_what_it_says(tmp_path, monkeypatch, rng, capsys):
         assert name in printed
 
 
-def test_the_seed_reaches_training(tmp_path, my_images, capsys):
+def test_the_seed_reaches_training(tmp_path, rng, capsys):
+    my_images = tmp_path / "alike.npz"  # all alike, so that it does not matter which are held out
+    np.savez(my_images, np.repeat(rng.integers(0, 256, (1, 9, 7), dtype="uint8"), 20, axis=0))
+
     def train(name, seed):
         arguments = ["--epochs", "1", "--latent-dim", "2", "--output", str(tmp_path / name), "--seed", str(seed)]
         assert main(["train", "--data", str(my_images), *arguments]) == 0
@@ -131,10 +134,16 @@ class TestBadInput:
             (["train", "--data", "MINE", "--likelihood", "gaussian", "--sigma", "-1"], "sigma must be"),
             (["train", "--data", "MINE", "--output", "MINE/a.keras"], "mine.npz"),
             (["train", "--data", "MINE", "--output", "a.h5"], "--output must end in .keras"),
+            (["train", "--data", "MINE", "--sigma", "0.5"], "--sigma needs --likelihood gaussian"),
+            (["train", "--data", ""], "holds no .png file"),
+            (["evaluate", "VAE", "--data", "WRONG"], "wrong.npz must hold images of shape (n, 9, 7, 1)"),
+            (["evaluate", "VAE", "--output", "."], "is a folder"),
             (["sample", "VAE", "--output", "a.gif"], "--output must end in .png"),
         ],
     )
     def test_the_line_names_what_is_wrong(self, my_images, saved_vae, arguments, message, capsys):
+        np.savez(my_images.with_name("wrong.npz"), np.zeros((2, 5, 5)))
+        arguments = [a.replace("WRONG", str(my_images.with_name("wrong.npz"))) for a in arguments]
         arguments = [a.replace("MINE", str(my_images)).replace("VAE", str(saved_vae)) for a in arguments]
         assert main(arguments) == 2
         captured = capsys.readouterr()
@@ -144,7 +153,15 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "arguments",
-        [[], ["paint"], ["train", "--epochs", "0"], ["train", "--latent-dim", "x"], ["train", "--network", "a"], ["sample"]],
+        [
+            [],
+            ["paint"],
+            ["train", "--epochs", "0"],
+            ["train", "--latent-dim", "x"],
+            ["train", "--seed", "-1"],
+            ["train", "--network", "a"],
+            ["sample"],
+        ],
     )
     def test_wrong_usage_ends_with_2_and_one_line(self, arguments, capsys):
         with pytest.raises(SystemExit) as ended:

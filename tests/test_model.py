@@ -99,7 +99,7 @@ class TestElboAndLogLikelihood:
 
     @pytest.mark.parametrize("method", ["elbo", "log_likelihood"])
     def test_no_samples_are_refused(self, small_vae, images, method):
-        with pytest.raises(ValueError, match="num_samples must be at least 1; got 0"):
+        with pytest.raises(ValueError, match="num_samples must be an integer of at least 1; got 0"):
             getattr(small_vae, method)(images, num_samples=0)
 
 
@@ -196,9 +196,37 @@ class TestSaving:
         loaded = keras.models.load_model(tmp_path / "vae.keras")
         assert type(loaded) is ConvVAE
         assert loaded.get_config() == vae.get_config()
+        kept = {name: getattr(loaded.variational_loss, name) for name in ("likelihood", "sigma", "beta")}
+        assert kept == {
+            name: arguments.get(name, default) for name, default in (("likelihood", "bernoulli"), ("sigma", 1.0), ("beta", 1.0))
+        }
+        assert loaded.sampling.seed == arguments.get("seed")
         for one, other in zip(loaded.weights, vae.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
         np.testing.assert_array_equal(loaded.reconstruct(images), vae.reconstruct(images))
+
+    def test_what_was_frozen_stays_frozen(self, tmp_path, small_vae):
+        small_vae.encoder.trainable = False
+        small_vae.decoder_network.layers[1].trainable = False
+        small_vae.save(tmp_path / "vae.keras")
+        loaded = load_vae(tmp_path / "vae.keras")
+        kept, before = ([weight.shape for weight in vae.trainable_weights] for vae in (loaded, small_vae))
+        assert kept == before
+        assert len(kept) == 14  # kernel and bias of four layers, scale and offset of three normalisations
+
+    def test_a_model_keeps_its_precision_under_another_global_policy(self, tmp_path, images):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            vae = ConvVAE(3, image_shape=(8, 8, 1))
+            vae.save(tmp_path / "vae.keras")
+            expected = vae.predict(images, verbose=0)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        loaded = load_vae(tmp_path / "vae.keras")
+        assert loaded.dtype_policy.name == "mixed_bfloat16"
+        fresh = load_vae(tmp_path / "vae.keras").predict(images, verbose=0)
+        np.testing.assert_array_equal(fresh["kl"], expected["kl"])
+        assert {layer.compute_dtype for layer in (loaded.sampling, vae.sampling)} == {"float32"}
 
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
     def test_save_load_continue_equals_the_uninterrupted_run(self, tmp_path, images, optimizer):
@@ -252,6 +280,16 @@ class TestSaving:
             small_vae.save(path)
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_link_stays_a_link(self, tmp_path, small_vae):
+        (tmp_path / "link.keras").symlink_to(tmp_path / "vae.keras")
+        small_vae.save(tmp_path / "link.keras")
+        assert (tmp_path / "link.keras").is_symlink()
+        assert load_vae(tmp_path / "vae.keras").latent_dim == 3
+
+    def test_another_ending_is_refused(self, tmp_path, small_vae):
+        with pytest.raises(ValueError, match=r"filepath must end in \.keras"):
+            small_vae.save(tmp_path / "vae.h5")
 
     def test_overwrite_false_keeps_the_file(self, tmp_path, small_vae):
         small_vae.save(tmp_path / "vae.keras")
@@ -329,9 +367,23 @@ class TestBadInput:
         small_vae.compile("sgd")
         with pytest.raises(ValueError, match="validation_data must hold images of shape"):
             small_vae.fit(images, validation_data=(images[..., 0],))
+        with pytest.raises(ValueError, match="validation_data must hold grey levels"):
+            small_vae.fit(images, validation_data=images * 255)
+
+    @pytest.mark.parametrize("method", ["elbo", "log_likelihood", "reconstruct"])
+    def test_lists_are_taken_and_checked_as_arrays(self, small_vae, images, method):
+        measure = getattr(small_vae, method)
+        np.testing.assert_array_equal(measure(images[:2].tolist()), measure(images[:2]))
+        with pytest.raises(ValueError, match="Divide by 255"):
+            measure((images * 255).tolist())
+
+    def test_numpy_integers_are_integers(self):
+        vae = ConvVAE(np.int64(2), image_shape=[np.int32(8), 8, 1], seed=np.int64(3))
+        assert vae.get_config()["seed"] == 3
+        assert vae.image_shape == (8, 8, 1)
 
     def test_sample_refuses_no_images(self, small_vae):
-        with pytest.raises(ValueError, match="n must be at least 1; got 0"):
+        with pytest.raises(ValueError, match="n must be an integer of at least 1; got 0"):
             small_vae.sample(0)
 
     @pytest.mark.parametrize(
@@ -342,6 +394,8 @@ class TestBadInput:
             ({"network": "vgg"}, "network must be one of .*; got 'vgg'"),
             ({"network": "keng2017", "image_shape": (32, 32, 1)}, r"image_shape must be \(28, 28, 1\)"),
             ({"image_shape": (28, 28)}, "image_shape must be three integers"),
+            ({"image_shape": 28}, "image_shape must be three integers"),
+            ({"latent_dim": True}, "latent_dim must be an integer of at least 1; got True"),
             ({"likelihood": "laplace"}, "likelihood must be one of"),
             ({"likelihood": "gaussian", "sigma": 0}, "sigma must be a number above 0"),
             ({"beta": -1}, "beta must be a number of 0 or more; got -1"),

@@ -1,6 +1,7 @@
 """The figures: what is drawn is what was given."""
 
 import numpy as np
+import pytest
 from matplotlib import colors
 
 from vae_keras import plots
@@ -22,6 +23,11 @@ def test_image_grid_takes_colour_and_an_incomplete_row(rng):
     shown = figure.axes[0].images[0].get_array()
     assert shown.shape == (2 * 7, 3 * 8, 3)
     assert np.all(shown[7:, 8:] == 1)  # white
+
+
+def test_image_grid_refuses_channels_that_have_no_colour():
+    with pytest.raises(ValueError, match="images must have 1 or 3 channels to be drawn; they have 2"):
+        plots.image_grid(np.zeros((4, 5, 6, 2)))
 
 
 def test_loss_curves_draws_each_part_against_its_epoch():

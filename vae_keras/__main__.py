@@ -5,7 +5,10 @@ import contextlib
 import json
 import sys
 
+import keras
+
 from vae_keras import commands
+from vae_keras.quiet import quiet_stderr
 
 DESCRIPTION = "Train, sample and measure variational autoencoders. Losses are nats per image, summed over pixels and latents."
 
@@ -17,6 +20,8 @@ def main(arguments=None):
     try:
         # progress goes to stderr, so that stdout holds the result alone
         with contextlib.redirect_stdout(sys.stderr):
+            with quiet_stderr():
+                keras.ops.zeros(1)  # the backend has more to say at its first operation
             results = getattr(commands, name)(**options)
     except (ValueError, OSError) as error:
         print(f"vae_keras {name}: {error}", file=sys.stderr)
@@ -41,10 +46,14 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def _positive_integer(text):
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return value
+def _integer(text, low=1, high=2**31):
+    if not (text.isdecimal() and low <= int(text) < high):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {low} and below {high}; got {text}")
+    return int(text)
+
+
+def _seed(text):
+    return _integer(text, low=0)
 
 
 def _parser():
@@ -53,7 +62,7 @@ def _parser():
 
     def add(name, does, output, output_help):
         command = subparsers.add_parser(name, help=does, description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        command.add_argument("--seed", type=int, default=0, help="fixes weights, noise and shuffling")
+        command.add_argument("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
         command.add_argument("--output", default=output, help=output_help)
         command.add_argument("--json", action="store_true", help="print the results as JSON")
         return command
@@ -63,20 +72,20 @@ def _parser():
     command = add("train", "train a network, and save it after every epoch", "vae.keras", "model file to write")
     command.add_argument("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
     command.add_argument("--network", choices=("default", "keng2017"), default="default", help="which networks to train")
-    command.add_argument("--latent-dim", type=_positive_integer, default=64, help="number of latent variables")
-    command.add_argument("--epochs", type=_positive_integer, help="as the network's recipe says if not given")
-    command.add_argument("--batch-size", type=_positive_integer, help="as the network's recipe says if not given")
+    command.add_argument("--latent-dim", type=_integer, default=64, help="number of latent variables")
+    command.add_argument("--epochs", type=_integer, help="as the network's recipe says if not given")
+    command.add_argument("--batch-size", type=_integer, help="as the network's recipe says if not given")
     command.add_argument("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="of a pixel given z")
     command.add_argument("--sigma", type=float, help="standard deviation of the gaussian likelihood; learned if not given")
 
     command = add("sample", "decode draws from the prior N(0, I) of a saved model", "samples.png", "a .png grid or an .npz array")
     command.add_argument("model", help="a saved .keras file")
-    command.add_argument("--n", type=_positive_integer, default=100, help="number of images")
+    command.add_argument("--n", type=_integer, default=100, help="number of images")
 
     command = add("evaluate", "measure a saved model on test images", None, "JSON file to write the results to as well")
     command.add_argument("model", help="a saved .keras file")
     command.add_argument("--data", help="your own images, as for train; the MNIST test set if not given")
-    command.add_argument("--num-samples", type=_positive_integer, default=100, help="draws of z an image for log P(X)")
+    command.add_argument("--num-samples", type=_integer, default=100, help="draws of z an image for log P(X)")
     return parser
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from vae_keras import plots
-from vae_keras.data import load_images, load_mnist
+from vae_keras.data import check_images, load_images, load_mnist
 from vae_keras.files import atomic_path, check_writable
 from vae_keras.layers import kl_divergence
 from vae_keras.model import ConvVAE, load_vae
@@ -28,7 +28,9 @@ def figures(seed, output):
 
 def train(seed, output, data, network, latent_dim, epochs, batch_size, likelihood, sigma):
     """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
-    if data:
+    if sigma is not None and likelihood == "bernoulli":
+        raise ValueError(f"--sigma needs --likelihood gaussian; got --sigma {sigma} with bernoulli.")
+    if data is not None:
         x_train, x_test = _hold_out(load_images(data), seed)
     else:
         (x_train, _), (x_test, _) = load_mnist()
@@ -43,6 +45,7 @@ def sample(seed, output, model, n):
     suffix = Path(output).suffix
     if suffix not in (".png", ".npz"):
         raise ValueError(f"--output must end in .png, for a grid, or .npz, for the array; got {output}.")
+    check_writable(output)
     images = load_vae(model).sample(n, seed=seed)
     if suffix == ".png":
         _save_figure(plots.image_grid(images), output)
@@ -54,13 +57,16 @@ def sample(seed, output, model, n):
 
 def evaluate(seed, output, model, data, num_samples):
     """Measure -ELBO and -log P(X), with its standard error over the images."""
+    if output is not None:
+        check_writable(output)
     vae = load_vae(model)
-    x = load_images(data) if data else load_mnist()[1][0]
+    x = load_mnist()[1][0] if data is None else load_images(data)
+    check_images(x, data or "the MNIST test set", vae.image_shape)
     nats = -vae.log_likelihood(x, num_samples, seed=seed, verbose=1)
     results = {"test images": len(x), **_elbo_parts(vae, x, seed), "-log P(X)": round(nats.mean(), 2)}
     results["standard error"] = round(nats.std(ddof=1) / np.sqrt(len(x)), 2) if len(x) > 1 else None
     results["samples per image"] = num_samples
-    if output:
+    if output is not None:
         with atomic_path(output) as partial:
             partial.write_text(json.dumps(results, indent=2) + "\n")
         results["files"] = [output]
@@ -70,14 +76,14 @@ def evaluate(seed, output, model, data, num_samples):
 def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, **model):
     if Path(path).suffix != ".keras":
         raise ValueError(f"--output must end in .keras; got {path}.")
-    check_writable(path)
     keras.utils.set_random_seed(seed)
     recipe = RECIPES[network]
     epochs, batch_size = epochs or recipe.epochs, batch_size or recipe.batch_size
     vae = ConvVAE(network=network, image_shape=x_train.shape[1:], **model)
+    check_writable(path)
     vae.compile(make_optimizer(network, len(x_train), epochs, batch_size))
     start = time.perf_counter()
-    checkpoint = keras.callbacks.ModelCheckpoint(path)  # after each epoch, so that finished work is never lost
+    checkpoint = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: vae.save(path))  # no finished work is lost
     history = vae.fit(x_train, epochs=epochs, batch_size=batch_size, validation_data=(x_test,), callbacks=[checkpoint])
     return vae, history.history, time.perf_counter() - start
 

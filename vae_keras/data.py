@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import numbers
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 MNIST_PATH = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
-PNG_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}  # kinds of PNG file, and what they become without a loss
+PNG_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}  # kinds of PNG file that are read, and what they become
 
 
 def load_mnist():
@@ -72,6 +73,7 @@ def binarize(x, seed):
     Returns:
         float32 array of the shape of `x`, of zeros and ones.
     """
+    x = np.asarray(x)
     check_images(x)
     return (np.random.default_rng(seed).random(x.shape, dtype="float32") < x).astype("float32")
 
@@ -100,8 +102,12 @@ def check_images(x, name="x", image_shape=None, bernoulli=True):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity.")
     if bernoulli and not 0 <= low <= high <= 1:
-        hint = " Divide by 255?" if low >= 0 and 1 < high <= 255 else ""
-        raise ValueError(f"{name} must hold grey levels in [0, 1]; got values from {low:g} to {high:g}.{hint}")
+        hint = " Divide by 255?" if low >= 0 and 2 <= high <= 255 else ""
+        raise ValueError(f"{name} must hold grey levels in [0, 1]; got values from {low:.9g} to {high:.9g}.{hint}")
+
+
+def is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _read_mnist_images(archive, part):
@@ -134,10 +140,20 @@ def _read_npz(path):
             images = arrays[arrays.files[0] if len(arrays) == 1 else "x_train"]
     except KeyError:
         raise ValueError(f"{path} holds no array named x_train, and not a single array either.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        EOFError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
-    if images.ndim not in (3, 4):
-        raise ValueError(f"The images in {path} have the shape {images.shape}; wanted (n, height, width[, channels]).")
+    if np.ndim(images) not in (3, 4):
+        raise ValueError(f"The images in {path} have the shape {np.shape(images)}; wanted (n, height, width[, channels]).")
     return images
 
 
@@ -145,7 +161,7 @@ def _read_png_folder(folder):
     from PIL import Image  # here, so that importing the package stays fast
 
     images = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png"):
         try:
             with Image.open(path, formats=["PNG"]) as image:
                 if image.mode not in PNG_MODES:

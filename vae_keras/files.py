@@ -19,7 +19,7 @@ def atomic_path(path):
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the content must be on the disk before its name is
-        os.replace(partial, path)
+        os.replace(partial, os.path.realpath(path))  # a link stays a link
     finally:
         partial.unlink(missing_ok=True)
 
@@ -34,6 +34,6 @@ def check_writable(path):
 
 
 def _partial(path):
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")

@@ -74,8 +74,8 @@ class Sampling(keras.layers.Layer):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 
     def call(self, inputs):
@@ -170,6 +170,8 @@ def _is_number(value):
 
 
 def _same_shapes(tensors, names):
+    if not isinstance(tensors, (tuple, list)):
+        raise ValueError(f"{' and '.join(names)} must be tensors in a tuple; got {type(tensors).__name__}.")
     shapes = [tuple(tensor.shape) for tensor in tensors]
     agree = len(shapes) == len(names) and len({len(shape) for shape in shapes}) == 1
     # a dimension of None is not known before the model runs

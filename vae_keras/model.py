@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vae_keras.data import check_images
+from vae_keras.data import check_images, is_integer
 from vae_keras.files import atomic_path
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
 from vae_keras.networks import NETWORKS
@@ -49,7 +49,7 @@ class VAE(keras.Model):
         _check_networks(encoder, decoder, likelihood)
         self.encoder, self.decoder_network = encoder, decoder
         self.image_shape, self.latent_dim = tuple(encoder.input_shape[1:]), decoder.input_shape[-1]
-        self.sampling = Sampling(seed)
+        self.sampling = Sampling(seed, dtype="float32")  # as the heads of the encoder
         self.variational_loss = VariationalLoss(likelihood, sigma, beta)
         self.to_mean = keras.layers.Activation("sigmoid" if likelihood == "bernoulli" else "linear", dtype="float32")
         z = keras.Input((self.latent_dim,), name="z")
@@ -70,10 +70,12 @@ class VAE(keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
-        """Train as in Keras. Raises a `ValueError` first if `x` or `validation_data` are not images of the right kind."""
+        """Train as in Keras. Raises a `ValueError` first if the arrays `x` or `validation_data` are not images of the right kind.
+
+        Datasets and generators are taken as they come.
+        """
         self._check_images(x, "x")
-        if isinstance(validation_data, (tuple, list)):
-            self._check_images(validation_data[0], "validation_data")
+        self._check_images(validation_data[0] if isinstance(validation_data, tuple) else validation_data, "validation_data")
         return super().fit(x, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -83,7 +85,7 @@ class VAE(keras.Model):
 
     def reconstruct(self, x):
         """Reconstruct images (n, *image_shape) without noise: the mean of P(X|z) at z = z_mean, of the same shape."""
-        self._check_images(x, "x")
+        x = self._check_images(np.asarray(x), "x")
         return self.decoder.predict(self.encoder.predict(x, verbose=0)[0], verbose=0)
 
     def sample(self, n, seed=None, prior=None):
@@ -108,6 +110,7 @@ class VAE(keras.Model):
         Returns:
             float64 array (n,): nats per image, summed over pixels and latent dimensions.
         """
+        x = self._check_images(np.asarray(x), "x")
         kl, log_p_x_given_z = np.zeros(len(x)), np.zeros(len(x))
         for i, z_mean, z_log_var, _, _, log_p in self._draws(x, num_samples, seed, verbose):
             kl[i] = keras.ops.convert_to_numpy(kl_divergence(z_mean, z_log_var))
@@ -129,6 +132,7 @@ class VAE(keras.Model):
         Returns:
             float64 array (n,): nats per image, summed over the pixels.
         """
+        x = self._check_images(np.asarray(x), "x")
         total = np.full(len(x), -np.inf)
         for i, _, z_log_var, z, epsilon, log_p in self._draws(x, num_samples, seed, verbose):
             # log P(z) - log Q(z|X): the constants of the two normal densities cancel
@@ -142,8 +146,11 @@ class VAE(keras.Model):
         Load it with `keras.models.load_model`, in a process that has imported `vae_keras`.
 
         Raises:
+            ValueError: If the name does not end in `.keras`.
             OSError: If the file cannot be written, or exists and `overwrite` is `False`.
         """
+        if Path(filepath).suffix != ".keras":
+            raise ValueError(f"filepath must end in .keras; got {filepath}.")
         if not overwrite and Path(filepath).exists():
             raise FileExistsError(f"{filepath} exists, and overwrite is False.")
         with atomic_path(filepath) as partial:
@@ -166,10 +173,9 @@ class VAE(keras.Model):
 
     def _draws(self, x, num_samples, seed, verbose):
         """Yield draws for some images at a time: their slice, z_mean, z_log_var, z and epsilon (i, s, k), log P(X|z) (i, s)."""
-        self._check_images(x, "x")
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
-        x, rng = np.asarray(x, "float32"), np.random.default_rng(seed)
+        if not is_integer(num_samples) or num_samples < 1:
+            raise ValueError(f"num_samples must be an integer of at least 1; got {num_samples!r}.")
+        x, rng = x.astype("float32", copy=False), np.random.default_rng(seed)
         z_mean, z_log_var = self.encoder.predict(x, verbose=0)
         progress = keras.utils.Progbar(len(x), verbose=verbose, unit_name="image")
         step = max(1, CHUNK // num_samples)
@@ -185,8 +191,9 @@ class VAE(keras.Model):
             progress.update(i.stop)
 
     def _check_images(self, x, name):
-        if isinstance(x, np.ndarray) or keras.ops.is_tensor(x):
+        if hasattr(x, "__array__"):
             check_images(x, name, self.image_shape, bernoulli=self.variational_loss.likelihood == "bernoulli")
+        return x
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -206,16 +213,17 @@ class ConvVAE(VAE):
 
     def __init__(self, latent_dim=64, network="default", image_shape=(28, 28, 1), likelihood="bernoulli", sigma=1.0, beta=1.0,
                  seed=None, dtype=None, **kwargs):  # fmt: skip
-        if network not in NETWORKS:
+        if network not in tuple(NETWORKS):
             raise ValueError(f"network must be one of {tuple(NETWORKS)}; got {network!r}.")
-        if not isinstance(latent_dim, int) or latent_dim < 1:
+        if not is_integer(latent_dim) or latent_dim < 1:
             raise ValueError(f"latent_dim must be an integer of at least 1; got {latent_dim!r}.")
-        if len(image_shape) != 3 or not all(isinstance(size, int) and size >= 1 for size in image_shape):
+        sizes = image_shape if isinstance(image_shape, (tuple, list)) else ()
+        if len(sizes) != 3 or not all(is_integer(size) and size >= 1 for size in sizes):
             raise ValueError(f"image_shape must be three integers (height, width, channels); got {image_shape!r}.")
         policy, before = keras.dtype_policies.get(dtype), keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(policy)
-            encoder, decoder = NETWORKS[network](latent_dim, tuple(image_shape))
+            encoder, decoder = NETWORKS[network](int(latent_dim), tuple(map(int, image_shape)))
         finally:
             keras.config.set_dtype_policy(before)
         super().__init__(encoder, decoder, likelihood, sigma, beta, seed, dtype=policy, **kwargs)
@@ -224,11 +232,19 @@ class ConvVAE(VAE):
     def get_config(self):
         config = {name: value for name, value in super().get_config().items() if name not in ("encoder", "decoder")}
         own = {"latent_dim": self.latent_dim, "network": self.network, "image_shape": self.image_shape}
-        return {**config, **own, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**config, **own, "dtype": policy, "trainable": [layer.trainable for layer in self._layers_to_freeze()]}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        trainable = config.pop("trainable")
+        vae = cls(**config)
+        for layer, value in zip(vae._layers_to_freeze(), trainable, strict=True):
+            layer.trainable = value
+        return vae
+
+    def _layers_to_freeze(self):  # parents first, since they set their children
+        return [self.encoder, self.decoder_network, *self.encoder.layers, *self.decoder_network.layers]
 
 
 class _ConditionalLikelihood(keras.Model):

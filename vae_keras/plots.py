@@ -93,6 +93,8 @@ def _new_figure(size, title, caption, axes=(1, 1)):
 def _tile(images, num_columns, gap=2):
     images = np.asarray(images, "float32")
     n, height, width, channels = images.shape
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels to be drawn; they have {channels}.")
     num_rows = -(-n // num_columns)
     paper = 0.0 if channels == 1 else 1.0  # white either way
     tiles = np.full((num_rows * num_columns, height + gap, width + gap, channels), paper, "float32")

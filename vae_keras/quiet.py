@@ -9,6 +9,9 @@ from contextlib import contextmanager
 @contextmanager
 def quiet_stderr():
     """Hold back what is written to the process's stderr; if the block raises, show it after all."""
+    if sys.stderr is None:  # a process without one
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vae_keras.data import is_integer
+
 
 def draw_latents(n, latent_dim, seed=None, prior=None):
     """Draw latents from the prior (Equation 5).
@@ -18,8 +20,8 @@ def draw_latents(n, latent_dim, seed=None, prior=None):
     Raises:
         ValueError: If `n` is below 1, or `prior` is over another number of latents.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}.")
+    if not is_integer(n) or n < 1:
+        raise ValueError(f"n must be an integer of at least 1; got {n!r}.")
     rng = np.random.default_rng(seed)
     if prior is None:
         return rng.standard_normal((n, latent_dim), dtype="float32")

@@ -26,6 +26,8 @@ def make_optimizer(recipe, num_images, epochs, batch_size):
         recipe: A key of `RECIPES`, which is the name of a network.
         num_images, epochs, batch_size: What `fit` will be given; they fix how many steps the cosine spans.
     """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
     if recipe == "keng2017":
         return keras.optimizers.RMSprop()
     num_steps = math.ceil(num_images / batch_size) * epochs
