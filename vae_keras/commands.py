@@ -103,7 +103,7 @@ def _elbo_parts(vae, x, seed):
 
 def _mnist_figures(vae, history, x_test, y_test, seed):
     z = draw_latents(3, vae.latent_dim, seed)
-    z_mean, _ = vae.encoder.predict(x_test, verbose=0)
+    z_mean, z_log_var = vae.encoder.predict(x_test, verbose=0)
     originals, means = x_test[:10], vae.sample(10, seed=seed)
     draws = np.random.default_rng(seed).random(means.shape) < means  # from P(X|z)
     return {
@@ -121,25 +121,25 @@ def _mnist_figures(vae, history, x_test, y_test, seed):
         ),
         "mean_and_draw": plots.image_grid(
             np.concatenate([means, draws]), 10, "The mean of P(X|z), and a draw from it",
-            "The draw decides each pixel alone, black or white, so that edges fray: look at the mean.", ("mean", "draw"),
+            "Top: means. Bottom: each pixel drawn black or white on its own, which frays the edges.", ("mean", "draw"),
         ),
         "latent_means": plots.latent_scatter(
             z_mean, y_test, "The first two of the 64 latent means of the test digits",
-            "As in the 2017 notebook. A latent whose mean hardly moves is one that this model does not use.",
+            "A latent whose mean hardly moves is one that the model does not use.",
         ),
         "latent_means_most_used": plots.latent_scatter(
-            z_mean, y_test, "The two latent means that vary most over the test digits",
-            "Even the two busiest of 64 coordinates tell the digits apart only in part.",
-            latents=np.argsort(-z_mean.var(axis=0))[:2],
+            z_mean, y_test, "The two latents with the largest share of the KL term",
+            "Even these two of the 64 coordinates tell the digits apart only in part.",
+            latents=np.argsort(-(np.exp(z_log_var) + z_mean**2 - z_log_var).mean(axis=0))[:2],
         ),
         "loss_curves": plots.loss_curves(
             history, "The loss and its two parts",
-            "The reconstruction term falls fast at first, then slowly. Grey pixels put a floor of 45.53 nats under it.",
+            "The reconstruction term falls fast at first, then slowly, at a nearly constant KL.",
         ),
     }  # fmt: skip
 
 
 def _save_figure(figure, path):
     with atomic_path(path) as partial:
-        figure.savefig(partial)
+        figure.savefig(partial, bbox_inches="tight", pad_inches=0.1)
     return str(path)

@@ -40,7 +40,7 @@ def loss_curves(history, title=None, caption=None):
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8, loc="upper right" if ax is left else "lower right")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.2 * right.get_ylim()[1])
     return figure
 
 
