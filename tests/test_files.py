@@ -1,11 +1,14 @@
 """Atomic writing, under failures and under kill -9."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from vae_keras import files
 from vae_keras.files import atomic_path, check_writable
 
 
@@ -35,18 +38,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_kill_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
     program = (
-        "import itertools, sys\n"
-        "from vae_keras.files import atomic_path\n"
+        "import itertools\n"
+        "from files import atomic_path\n"  # without the package around it, which would import Keras
         "for i in itertools.count():\n"
         "    with atomic_path('a.bin') as partial, open(partial, 'wb') as file:\n"
         "        for _ in range(200):\n"
         "            file.write(bytes([i % 256]) * 10_000)\n"
         "    print(i, flush=True)\n"
     )
-    program = program.replace("from vae_keras.files", "sys.path.insert(0, sys.argv[1])\nfrom files")
-    folder = __import__("vae_keras").__path__[0]
+    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parent)}
     for delay in (0.0, 0.003, 0.011, 0.02, 0.05):
-        process = subprocess.Popen([sys.executable, "-c", program, folder], cwd=tmp_path, stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
         process.stdout.readline()  # it has written once
         time.sleep(delay)
         process.kill()

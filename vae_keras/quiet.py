@@ -1,4 +1,4 @@
-"""Importing Keras without the notes that its backend's C++ code writes to stderr, whatever the log level."""
+"""Starting Keras without the notes that its backend's C++ code writes to stderr, whatever the log level."""
 
 import os
 import sys
