@@ -28,7 +28,7 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_layers.py tests/test_networks.py tests/test_model.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest --nbval -p no:cacheprovider notebooks

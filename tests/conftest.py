@@ -51,3 +51,24 @@ def make_dense_vae():
         return VAE(encoder, decoder, **kwargs)
 
     return make
+
+
+@pytest.fixture
+def gradient():
+    """The gradient of a scalar function at an array, by the backend's own automatic differentiation."""
+
+    def by_jax(function, values):
+        import jax
+
+        return np.asarray(jax.grad(function)(values))
+
+    def by_tensorflow(function, values):
+        import tensorflow as tf
+
+        values = tf.convert_to_tensor(values)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            result = function(values)
+        return tape.gradient(result, values).numpy()
+
+    return by_jax if keras.backend.backend() == "jax" else by_tensorflow
