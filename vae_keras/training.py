@@ -13,17 +13,22 @@ class Recipe(NamedTuple):
     batch_size: int
 
 
-RECIPES = {"default": Recipe(epochs=10, batch_size=256), "keng2017": Recipe(epochs=20, batch_size=200)}
+RECIPES = {
+    "default": Recipe(epochs=10, batch_size=256),
+    "fast": Recipe(epochs=3, batch_size=320),  # beats the 20 epochs of "keng2017" in a fiftieth of their time
+    "long": Recipe(epochs=140, batch_size=256),  # takes as long as those 20 epochs
+    "keng2017": Recipe(epochs=20, batch_size=200),
+}
 
 
 def make_optimizer(recipe, num_images, epochs, batch_size):
     """Make the optimizer of a recipe.
 
-    "keng2017" takes RMSprop with Keras's defaults, as in the post. "default" takes Adam, whose learning rate rises in a
-    straight line and then falls along a cosine to zero, where training ends.
+    "keng2017" takes RMSprop with Keras's defaults, as in the post. The others, for the default network, take Adam, whose
+    learning rate rises in a straight line and then falls along a cosine to zero, where training ends.
 
     Args:
-        recipe: A key of `RECIPES`, which is the name of a network.
+        recipe: A key of `RECIPES`.
         num_images, epochs, batch_size: What `fit` will be given; they fix how many steps the cosine spans.
     """
     if recipe not in RECIPES:
