@@ -31,8 +31,7 @@ unit: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py
 
 notebooks-test: setup
-	$(BIN)/python -m pytest --nbval -p no:cacheprovider notebooks
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
 
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
