@@ -1,5 +1,6 @@
 """The command line, run as a process where the process matters."""
 
+import functools
 import json
 import os
 import signal
@@ -180,7 +181,9 @@ class TestBadInput:
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_stopped_run_leaves_the_last_whole_epoch(tmp_path, my_images, stop, code):
     command = [sys.executable, "-m", "vae_keras", "train", "--data", my_images, "--epochs", "100000", "--latent-dim", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heed_interrupts = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs the tests may ignore them
+    process = subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_interrupts, **pipes)
     deadline = time.monotonic() + 120
     while not (tmp_path / "vae.keras").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
