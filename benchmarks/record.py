@@ -38,11 +38,6 @@ class Watch(keras.callbacks.Callback):
         self.start += time.perf_counter() - stopped
 
 
-def recipe_name(wanted):
-    """The name of the recipe wanted, or "default" where the package ships none of that name."""
-    return wanted if wanted in RECIPES else "default"
-
-
 def build(recipe, num_images, seed=0, epochs=None, batch_size=None, dtype=None, **compile_options):
     """Build and compile the network of a recipe; `epochs` and `batch_size` can replace the recipe's own."""
     keras.utils.set_random_seed(seed)
@@ -90,7 +85,7 @@ def make_record(name, sizes):
     """Train by the recipe of that record, and write the record after each epoch; only a finished one holds `test_neg_elbo`."""
     (x_train, _), (x_test, _) = load_mnist()
     x_train, x_test = x_train[: sizes.images], x_test[: sizes.images]
-    recipe = recipe_name({"best": "long"}.get(name, name))
+    recipe = {"best": "long"}.get(name, name)
     epochs, batch_size = sizes.epochs or RECIPES[recipe].epochs, RECIPES[recipe].batch_size
     vae = build(recipe, len(x_train), epochs=epochs)
     record = {

@@ -15,8 +15,8 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "default": Recipe(epochs=10, batch_size=256),
-    "fast": Recipe(epochs=3, batch_size=320),  # beats the 20 epochs of "keng2017" in a fiftieth of their time
-    "long": Recipe(epochs=140, batch_size=256),  # takes as long as those 20 epochs
+    "fast": Recipe(epochs=3, batch_size=320),  # to where the 20 epochs of "keng2017" end, as benchmarks/RESULTS.md measures
+    "long": Recipe(epochs=140, batch_size=256),  # no longer than those 20 epochs take
     "keng2017": Recipe(epochs=20, batch_size=200),
 }
 
