@@ -239,7 +239,7 @@ def section_3(sizes):
     seconds = best["epochs"] * default[-1]["seconds"] / len(default)
     note = (
         f"Recorded run by recipe `{best['recipe']}`: {best['epochs']} epochs, {best['parameters']:,} parameters, "
-        f"test -ELBO {nats:.2f}, importance-sampled -log P(X) {best['nll_1000_images_100_samples']:.2f} "
+        f"test -ELBO {nats:.2f}, importance-sampled -log P(X) {best['nll']['mean']:.2f} "
         f"(first 1000 test images, 100 samples each), commit {best['commit']}, {best['date']}, `{best['command']}`. Its seconds in "
         "the table are its number of epochs times what an epoch of recipe `default` took in this run."
     )

@@ -47,6 +47,31 @@ def test_a_fitted_prior_has_the_moments_of_the_aggregate_posterior(rng):
     np.testing.assert_allclose(z[z[:, 0] < 0].std(axis=0), np.sqrt(0.01 + 0.25), rtol=0.1)
 
 
+class TestFitMixturePrior:
+    def test_the_density_is_that_of_the_mixture_times_the_prior_of_the_unused_latents(self, rng):
+        z_mean = np.insert(rng.normal(0, 2, (600, 2)) @ [[1.0, 0.5], [0.0, 1.0]], 1, 0.0, axis=1)
+        z_log_var = np.full((600, 3), -2.0)
+        z_log_var[:, 1] = 0.0  # the middle latent is not in use
+        prior, z = fit_mixture_prior(z_mean, z_log_var, n_components=3), rng.normal(0, 2, (50, 3))
+        used = np.ix_([0, 2], [0, 2])
+        components = zip(prior.weights_, prior.means_[:, [0, 2]], prior.covariances_, strict=True)
+        density = sum(w * stats.multivariate_normal(m, c[used]).pdf(z[:, [0, 2]]) for w, m, c in components)
+        np.testing.assert_allclose(prior.score_samples(z), np.log(density) + stats.norm.logpdf(z[:, 1]), rtol=1e-6)
+        draws = draw_latents(20_000, 3, seed=0, prior=prior)
+        assert stats.kstest(draws[:, 1], "norm").pvalue > 0.001
+        np.testing.assert_allclose(np.cov(draws.T)[used], np.cov(z_mean[:, [0, 2]].T) + np.exp(-2.0) * np.eye(2), rtol=0.15)
+
+    def test_a_collapsed_encoder_is_refused(self):
+        with pytest.raises(ValueError, match="must hold a latent in use"):
+            fit_mixture_prior(np.zeros((100, 3)), np.zeros((100, 3)))
+
+    def test_the_seed_fixes_it(self, rng):
+        z_mean, z_log_var = rng.normal(size=(200, 2)), np.full((200, 2), -2.0)
+        one, same, other = (fit_mixture_prior(z_mean, z_log_var, 2, seed) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(one.means_, same.means_)
+        assert not np.allclose(one.means_, other.means_)
+
+
 class TestInterpolate:
     def test_straight(self):
         np.testing.assert_allclose(interpolate([0, 0], [3, 6], 4), [[0, 0], [1, 2], [2, 4], [3, 6]])

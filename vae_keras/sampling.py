@@ -3,6 +3,7 @@
 import numpy as np
 
 from vae_keras.data import is_integer
+from vae_keras.evaluation import kl_per_latent
 
 
 def draw_latents(n, latent_dim, seed=None, prior=None):
@@ -33,8 +34,10 @@ def draw_latents(n, latent_dim, seed=None, prior=None):
     return (prior.means_[components] + np.einsum("nij,nj->ni", roots, rng.standard_normal((n, latent_dim)))).astype("float32")
 
 
-def fit_mixture_prior(z_mean, z_log_var, n_components=10, seed=0):
+def fit_mixture_prior(z_mean, z_log_var, n_components=40, seed=0):
     """Fit a Gaussian mixture to draws from Q(z|X): a prior with its mass where the encoder puts the images.
+
+    It is fitted to the latents in use, whose KL divergence is above 0.01 nats. The others stay as they are, N(0, 1).
 
     Args:
         z_mean, z_log_var: What the encoder makes of the training images, each (n, latent_dim).
@@ -42,12 +45,26 @@ def fit_mixture_prior(z_mean, z_log_var, n_components=10, seed=0):
         seed: Integer that fixes the draws and the start of the fit.
 
     Returns:
-        A fitted `sklearn.mixture.GaussianMixture`, for the argument `prior` of `VAE.sample`.
+        A fitted `sklearn.mixture.GaussianMixture` over all latents, for the argument `prior` of `VAE.sample`.
+
+    Raises:
+        ValueError: If no latent is in use, or there are fewer images than Gaussians.
     """
     from sklearn.mixture import GaussianMixture  # here, so that importing the package stays fast
 
+    used = np.flatnonzero(kl_per_latent(z_mean, z_log_var) > 0.01)
+    if not len(used):
+        raise ValueError("z_mean and z_log_var must hold a latent in use; for each of them Q(z|X) is the prior.")
     epsilon = np.random.default_rng(seed).standard_normal(z_mean.shape, dtype="float32")
-    return GaussianMixture(n_components, random_state=seed).fit(z_mean + np.exp(0.5 * z_log_var) * epsilon)
+    z = z_mean + np.exp(0.5 * z_log_var) * epsilon
+    mixture = GaussianMixture(n_components, random_state=seed).fit(z[:, used])
+    _, latent_dim = z.shape
+    means, covariances, roots = np.zeros((n_components, latent_dim)), *np.tile(np.eye(latent_dim), (2, n_components, 1, 1))
+    means[:, used], covariances[:, used[:, None], used] = mixture.means_, mixture.covariances_
+    roots[:, used[:, None], used] = mixture.precisions_cholesky_
+    mixture.means_, mixture.covariances_, mixture.precisions_cholesky_ = means, covariances, roots
+    mixture.precisions_, mixture.n_features_in_ = roots @ roots.swapaxes(1, 2), latent_dim
+    return mixture
 
 
 def interpolate(z_start, z_end, num_steps, spherical=False):
