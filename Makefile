@@ -36,6 +36,7 @@ notebooks-test: setup
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.coalesce_streams=True --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False \
 	  --ExecutePreprocessor.extra_arguments="['--IPKernelApp.capture_fd_output=False']" notebooks/*.ipynb
 
 benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md (PyTorch is an optional extra)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # the quick ones first: the first failure ends a run
-NAMES = ("theory", "layers", "data", "sampling", "plots", "networks", "files", "model", "main")
+NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main")
 FILES = [f"tests/test_{name}.py" for name in NAMES]
 COPIED = ("vae_keras", "tests", "pyproject.toml")
 

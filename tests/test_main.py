@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_keras import ConvVAE, commands, load_vae
+from vae_keras import ConvVAE, commands, evaluation, load_vae, sampling
 from vae_keras.__main__ import main
 
 
@@ -78,22 +78,37 @@ def test_evaluate_gives_the_models_own_measures(tmp_path, saved_vae, my_images, 
     assert json.loads((tmp_path / "r.json").read_text())["-ELBO"] == results["-ELBO"]
 
 
-def test_figures_writes_what_it_says(tmp_path, monkeypatch, rng, capsys):
-    digits = rng.random((40, 28, 28, 1), dtype="float32"), np.arange(40) % 10
-    monkeypatch.setattr(commands, "load_mnist", lambda: (digits, digits))
+def test_figures_writes_what_it_says_and_never_trains_on_test_images(tmp_path, monkeypatch, rng, capsys):
+    labels = np.arange(50) % 10
+    train, test = ((rng.random((50, 28, 28, 1), dtype="float32"), labels) for _ in range(2))
+    monkeypatch.setattr(commands, "load_mnist", lambda: (train, test))
     monkeypatch.setitem(commands.RECIPES, "default", commands.RECIPES["default"]._replace(epochs=1))
-    assert main(["figures", "--output", str(tmp_path / "figures")]) == 0
-    printed = capsys.readouterr().out
+    trained_on = []
+
+    def train_classifier(x, y, **kwargs):
+        trained_on.append(x)
+        return evaluation.train_classifier(x, y, **kwargs)
+
+    def fit_mixture_prior(z_mean, z_log_var, **kwargs):
+        assert np.array_equal(z_mean, load_vae(tmp_path / "figures" / "vae.keras").encoder.predict(train[0], verbose=0)[0])
+        return sampling.fit_mixture_prior(z_mean, z_log_var, 2, **kwargs)
+
+    monkeypatch.setattr(commands, "train_classifier", train_classifier)
+    monkeypatch.setattr(commands, "fit_mixture_prior", fit_mixture_prior)
+    assert main(["figures", "--output", str(tmp_path / "figures"), "--json"]) == 0
+    assert np.array_equal(*trained_on, train[0])
+    results = json.loads(capsys.readouterr().out)
     files = sorted((tmp_path / "figures").iterdir())
     assert [path.name for path in files] == [
-        "figure_5_test_mode.png", "figure_6_prior_samples.png", "latent_means.png", "latent_means_most_used.png",
-        "loss_curves.png", "mean_and_draw.png",
-        "reconstructions.png", "vae.keras",
+        "figure_5_test_mode.png", "figure_6_both_priors.png", "figure_6_prior_samples.png", "interpolation.png",
+        "kl_per_latent.png", "latent_means.png", "latent_means_most_used.png", "latent_means_tsne.png", "loss_curves.png",
+        "manifold.png", "mean_and_draw.png", "reconstructions.png", "vae.keras", "vae_2_latents.keras",
     ]  # fmt: skip
-    for path in files:
-        assert str(path) in printed
-    for name in ("-ELBO", "reconstruction", "KL", "training seconds"):
-        assert name in printed
+    assert sorted(results["files"]) == [str(path) for path in files]
+    assert results["-ELBO"] == pytest.approx(results["reconstruction"] + results["KL"], abs=0.02)
+    for name in ("N(0, I)", "mixture of 2", "real digits"):
+        assert 0 <= results[f"recognised, {name}"] <= 1
+        assert results[f"Frechet distance, {name}"] >= 0
 
 
 def test_the_seed_reaches_training(tmp_path, rng, capsys):

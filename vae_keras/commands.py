@@ -9,21 +9,32 @@ import numpy as np
 
 from vae_keras import plots
 from vae_keras.data import check_images, load_images, load_mnist
+from vae_keras.evaluation import kl_per_latent, sample_quality, train_classifier
+from vae_keras.figures import mnist_figures
 from vae_keras.files import atomic_path, check_writable
-from vae_keras.layers import kl_divergence
 from vae_keras.model import ConvVAE, load_vae
-from vae_keras.sampling import draw_latents
+from vae_keras.sampling import fit_mixture_prior
 from vae_keras.training import RECIPES, make_optimizer
 
 
 def figures(seed, output):
-    """Train the default network on MNIST; write the model and the figures of notebook 07 to the folder `output`."""
-    (x_train, _), (x_test, y_test) = load_mnist()
-    path = Path(output) / "vae.keras"
-    vae, history, seconds = _fit(x_train, x_test, path, seed, "default")
-    drawn = _mnist_figures(vae, history, x_test, y_test, seed)
-    written = [_save_figure(figure, Path(output) / f"{name}.png") for name, figure in drawn.items()]
-    return {**_elbo_parts(vae, x_test, seed), "training seconds": round(seconds, 1), "files": [str(path), *written]}
+    """Train on MNIST; write two models and all figures to the folder `output`, and measure the samples."""
+    digits, folder = load_mnist(), Path(output)
+    (x_train, y_train), (x_test, _) = digits
+    paths = folder / "vae.keras", folder / "vae_2_latents.keras"
+    vae, history, seconds = _fit(x_train, x_test, paths[0], seed, "default")
+    flat_vae, _, _ = _fit(x_train, x_test, paths[1], seed, "default", epochs=5, latent_dim=2)
+    print("Fitting the mixture prior, and drawing a map by t-SNE: some 40 seconds")
+    prior = fit_mixture_prior(*vae.encoder.predict(x_train, verbose=0), seed=seed)
+    drawn = mnist_figures(vae, flat_vae, prior, history, digits[1], seed)
+    written = [_save_figure(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+    print("Training the classifier that judges the samples")
+    classifier = train_classifier(x_train, y_train, seed=seed, verbose=1)
+    nats = -vae.log_likelihood(x_test[:1000], 100, seed=seed, verbose=1)
+    nll = {"-log P(X), 1000 images": round(nats.mean(), 2), "its standard error": round(nats.std() / np.sqrt(1000), 2)}
+    quality = _sample_qualities(vae, prior, x_test, classifier, seed)
+    files = [*map(str, paths), *written]
+    return {**_elbo_parts(vae, x_test, seed), **nll, **quality, "training seconds": round(seconds, 1), "files": files}
 
 
 def train(seed, output, data, network, latent_dim, epochs, batch_size, likelihood, sigma):
@@ -97,46 +108,17 @@ def _hold_out(images, seed):
 
 def _elbo_parts(vae, x, seed):
     elbo = vae.elbo(x, seed=seed).mean()
-    kl = float(keras.ops.mean(kl_divergence(*vae.encoder.predict(x, verbose=0))))
-    return {"-ELBO": round(-elbo, 2), "reconstruction": round(-elbo - kl, 2), "KL": round(kl, 2)}
+    kl = kl_per_latent(*vae.encoder.predict(x, verbose=0)).sum(dtype="float64")
+    return {"-ELBO": round(-elbo, 2), "reconstruction": round(-elbo - kl, 2), "KL": round(float(kl), 2)}
 
 
-def _mnist_figures(vae, history, x_test, y_test, seed):
-    z = draw_latents(3, vae.latent_dim, seed)
-    z_mean, z_log_var = vae.encoder.predict(x_test, verbose=0)
-    originals, means = x_test[:10], vae.sample(10, seed=seed)
-    draws = np.random.default_rng(seed).random(means.shape) < means  # from P(X|z)
-    return {
-        "figure_5_test_mode": plots.decoder_test_mode(
-            z, vae.decoder.predict(z, verbose=0), "Figure 5: the decoder in test mode",
-            "Each row: standard normal numbers go in, the mean image comes out. No encoder takes part.",
-        ),
-        "figure_6_prior_samples": plots.image_grid(
-            vae.sample(100, seed=seed), 10, "Figure 6: 100 digits decoded from z ~ N(0, I)",
-            "Most can be read at a glance; some lie between two digits, or between a digit and none.",
-        ),
-        "reconstructions": plots.image_grid(
-            np.concatenate([originals, vae.reconstruct(originals)]), 10, "Test digits and their reconstructions",
-            "Shape, stroke and slant survive; the finest detail is smoothed away.", ("original", "reconstruction"),
-        ),
-        "mean_and_draw": plots.image_grid(
-            np.concatenate([means, draws]), 10, "The mean of P(X|z), and a draw from it",
-            "Top: means. Bottom: each pixel drawn black or white on its own, which frays the edges.", ("mean", "draw"),
-        ),
-        "latent_means": plots.latent_scatter(
-            z_mean, y_test, "The first two of the 64 latent means of the test digits",
-            "A latent whose mean hardly moves is one that the model does not use.",
-        ),
-        "latent_means_most_used": plots.latent_scatter(
-            z_mean, y_test, "The two latents with the largest share of the KL term",
-            "Even these two of the 64 coordinates tell the digits apart only in part.",
-            latents=np.argsort(-(np.exp(z_log_var) + z_mean**2 - z_log_var).mean(axis=0))[:2],
-        ),
-        "loss_curves": plots.loss_curves(
-            history, "The loss and its two parts",
-            "The reconstruction term falls fast at first, then slowly, at a nearly constant KL.",
-        ),
-    }  # fmt: skip
+def _sample_qualities(vae, prior, x_test, classifier, seed):
+    """What the classifier makes of samples from both priors, and of real digits; each is compared with other real digits."""
+    real, others = x_test[::2], x_test[1::2]
+    sets = {"N(0, I)": vae.sample(len(real), seed), f"mixture of {len(prior.weights_)}": vae.sample(len(real), seed, prior)}
+    measured = {name: sample_quality(images, others, classifier) for name, images in {**sets, "real digits": real}.items()}
+    recognised = {f"recognised, {name}": round(quality["recognised"], 3) for name, quality in measured.items()}
+    return recognised | {f"Frechet distance, {name}": round(quality["frechet_distance"], 2) for name, quality in measured.items()}
 
 
 def _save_figure(figure, path):

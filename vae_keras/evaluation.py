@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from vae_keras.training import make_optimizer
+
 CONFIDENCE = 0.9  # above it, an image counts as recognised
 
 
@@ -22,13 +24,14 @@ def kl_per_latent(z_mean, z_log_var):
     return 0.5 * np.mean(np.exp(z_log_var) + np.square(z_mean) - 1.0 - z_log_var, axis=0)
 
 
-def train_classifier(x, y, epochs=4, seed=0):
+def train_classifier(x, y, epochs=4, seed=0, verbose=0):
     """Train a small convolutional classifier of digits.
 
     Args:
         x: Training images (n, 28, 28, 1) in [0, 1]. y: Their digits, integers (n,).
         epochs: Number of passes over them.
         seed: Integer that fixes the weights and the order of the images.
+        verbose: 1 shows progress bars.
 
     Returns:
         A Keras model from images (n, 28, 28, 1) to the pair of probabilities (n, 10) and features (n, 128).
@@ -41,10 +44,8 @@ def train_classifier(x, y, epochs=4, seed=0):
     features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Dense(128)(layers.Flatten()(h))))
     probabilities = layers.Dense(10, activation="softmax")(layers.Dropout(0.3)(features))
     classifier = keras.Model(images, probabilities)
-    num_steps = -(-len(x) // 256) * epochs
-    rate = keras.optimizers.schedules.CosineDecay(0.0, num_steps - 60, warmup_target=0.01, warmup_steps=60)
-    classifier.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    classifier.fit(x, y, epochs=epochs, batch_size=256, verbose=0)
+    classifier.compile(make_optimizer("default", len(x), epochs, 256), "sparse_categorical_crossentropy")
+    classifier.fit(x, y, epochs=epochs, batch_size=256, verbose=verbose)
     return keras.Model(images, (probabilities, features))
 
 

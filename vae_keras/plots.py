@@ -25,6 +25,24 @@ def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()):
     return figure
 
 
+def image_grids(panels, num_columns=10, title=None, caption=None):
+    """Lay several sets of images out side by side, each as a grid; `panels` maps the name of each to its images."""
+    figure, axes = _new_figure((4.4 * len(panels), 4.6), title, caption, (1, len(panels)))
+    for ax, (name, images) in zip(axes, panels.items(), strict=True):
+        ax.imshow(_tile(images, num_columns).squeeze(), **INK)
+        ax.set(title=name, xticks=[], yticks=[])
+    return figure
+
+
+def kl_bars(kl, title=None, caption=None):
+    """Draw the KL divergence of each latent (latent_dim,), sorted, in nats per image."""
+    figure, ax = _new_figure((8.0, 3.0), title, caption)
+    ax.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=BLUE)
+    ax.set(xlabel="latents, the most used first", ylabel="mean KL, nats per image")
+    ax.grid(axis="y", alpha=0.3)
+    return figure
+
+
 def loss_curves(history, title=None, caption=None):
     """Draw the loss and its two parts against the epoch from the dict that `History.history` is, in nats per image."""
     figure, (left, right) = _new_figure((9.0, 3.6), title, caption, (1, 2))
