@@ -95,8 +95,8 @@ def _interpolation(vae, z_mean, x_test, labels):
     walks = [interpolate(z_mean[start], z_mean[end], NUM_STEPS, spherical=True) for start, end in ends]
     images = vae.decoder.predict(np.concatenate(walks), verbose=0).reshape(len(ends), NUM_STEPS, *x_test.shape[1:])
     rows = [np.concatenate([x_test[[start]], row, x_test[[end]]]) for (start, end), row in zip(ends, images, strict=True)]
-    title, caption = "Walks from one test digit to another", "Left and right: the two test images. Between them: steps along an arc in z, decoded."
-    return plots.image_grid(np.concatenate(rows), NUM_STEPS + 2, title, caption)
+    caption = "Left and right: the two test images. Between them: steps along an arc in z, decoded."
+    return plots.image_grid(np.concatenate(rows), NUM_STEPS + 2, "Walks from one test digit to another", caption)
 
 
 def _manifold(flat_vae):
