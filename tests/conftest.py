@@ -7,8 +7,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vae_keras import VAE, ConvVAE
+
+# the same examples in every run; the fixtures that test_properties.py takes only make things
+settings.register_profile("quick", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile("slow", settings.get_profile("quick"), max_examples=2000)
+settings.load_profile("quick")  # unless pytest's --hypothesis-profile names another
 
 
 @pytest.fixture(autouse=True)

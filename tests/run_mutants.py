@@ -1,4 +1,7 @@
-"""Plant each bug of tests/mutants/ in a copy of the repository, run the unit tests there, and print whether they saw it."""
+"""Plant each bug of tests/mutants/ in a copy of the repository, run the unit tests there, and print whether they saw it.
+
+The bugs of published tutorials, peers_*, must be seen by a notebook too.
+"""
 
 import os
 import re
@@ -11,41 +14,62 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # the quick ones first: the first failure ends a run
-NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main")
+NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main", "properties")
 FILES = [f"tests/test_{name}.py" for name in NAMES]
-COPIED = ("vae_keras", "tests", "pyproject.toml")
+COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml")
+NOTEBOOKS = {  # the quickest that notices
+    "peers_01_variance_as_scale": "05_reparameterization",
+    "peers_02_kl_averaged_over_latents": "06_training_objective",
+    "peers_03_reconstruction_averaged_over_pixels": "06_training_objective",
+    "peers_04_batch_flattened": "07_mnist_vae",
+    "peers_05_logged_parts_do_not_add_up": "06_training_objective",
+    "peers_06_no_loss_in_validation": "06_training_objective",
+    "peers_08_raw_op_on_a_symbolic_tensor": "07_mnist_vae",
+}
 
 
-def run_tests(patch):
-    """Run the tests on a copy with the patch planted. Returns the name of the first test that failed, or None."""
+def first_failure(patch, what):
+    """Run pytest on a copy with the patch planted. Returns the name of the first test or cell that failed, or None."""
     with tempfile.TemporaryDirectory() as folder:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, Path(folder) / name)
         if patch:
             subprocess.run(["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"], cwd=folder, check=True)
-        command = [sys.executable, "-m", "pytest", "-x", *FILES]
+        command = [sys.executable, "-m", "pytest", "-x", *what]
         environment = {**os.environ, "PYTHONPATH": folder}  # the copy, not the installed package
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+(?: \d+)?)", done.stdout, re.MULTILINE)
     if done.returncode != 1 or not failed:
         raise RuntimeError(f"The tests did not run on {patch}:\n{done.stdout}{done.stderr}")
     return failed[1]
 
 
+def verdicts(patch):
+    """The first failures of the unit tests and, for the bugs of tutorials, of the notebook that is to notice."""
+    found = [first_failure(patch, FILES)]
+    if patch.stem.startswith("peers_"):
+        notebook = NOTEBOOKS.get(patch.stem)
+        found.append(notebook and first_failure(patch, ["--nbval", f"notebooks/{notebook}.ipynb"]))
+    return found
+
+
 def main():
     patches = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
     with ThreadPoolExecutor(2) as pool:
-        healthy, *killers = pool.submit(run_tests, None), *(pool.submit(run_tests, patch) for patch in patches)
-        if failed := healthy.result():
+        healthy = [pool.submit(first_failure, None, FILES)]
+        healthy += [pool.submit(first_failure, None, ["--nbval", f"notebooks/{name}.ipynb"]) for name in {*NOTEBOOKS.values()}]
+        found = [pool.submit(verdicts, patch) for patch in patches]
+        if failed := next(filter(None, (future.result() for future in healthy)), None):
             pool.shutdown(cancel_futures=True)
             sys.exit(f"Without any bug planted, {failed} fails already.")
         survivors = 0
-        for patch, killer in zip(patches, (future.result() for future in killers), strict=True):
-            print(f"{'killed  ' if killer else 'SURVIVED'}  {patch.stem}" + (f"  by {killer}" if killer else ""), flush=True)
-            survivors += killer is None
+        for patch, killers in zip(patches, (future.result() for future in found), strict=True):
+            verdict = "killed  " if all(killers) else "SURVIVED"
+            print(f"{verdict}  {patch.stem}  by", "  and by ".join(killer or "NONE" for killer in killers), flush=True)
+            survivors += not all(killers)
     print(f"{len(patches) - survivors} killed, {survivors} survived")
     sys.exit(survivors > 0)
 

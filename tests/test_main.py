@@ -1,6 +1,5 @@
 """The command line, run as a process where the process matters."""
 
-import functools
 import json
 import os
 import signal
@@ -197,8 +196,9 @@ class TestBadInput:
 def test_a_stopped_run_leaves_the_last_whole_epoch(tmp_path, my_images, stop, code):
     command = [sys.executable, "-m", "vae_keras", "train", "--data", my_images, "--epochs", "100000", "--latent-dim", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    heed_interrupts = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs the tests may ignore them
-    process = subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_interrupts, **pipes)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may ignore it, and so would the child
+    process = subprocess.Popen(command, cwd=tmp_path, **pipes)
+    signal.signal(signal.SIGINT, handler)
     deadline = time.monotonic() + 120
     while not (tmp_path / "vae.keras").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

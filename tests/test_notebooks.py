@@ -10,6 +10,11 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SHELL_OR_DOWNLOAD = re.compile(  # the one magic command that is allowed runs nothing
+    r"^\s*(!|%%|%(?!matplotlib inline$)\w)|https?://|\b(get_ipython|system|popen|subprocess|socket|urllib|requests|httpx|wget|curl"
+    r"|get_file|fetch_\w+|datasets\.\w+\.load_data|tensorflow_datasets|from_pretrained)\b",
+    re.MULTILINE,
+)
 
 
 def compared_outputs(cell):
@@ -17,6 +22,12 @@ def compared_outputs(cell):
     if cell.cell_type != "code" or "nbval-ignore-output" in cell.metadata.get("tags", []):
         return []
     return [output for output in cell.outputs if output.get("name") == "stdout"]
+
+
+def answers(notebook):
+    """The code of the folded answers to the exercises."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"<details>.*?```python\n(.*?)```.*?</details>", prose, re.DOTALL)
 
 
 def validate(notebook, folder):
@@ -27,6 +38,15 @@ def validate(notebook, folder):
     (folder / "notebooks" / "conftest.py").write_text((FOLDER / "conftest.py").read_text())
     command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "notebook.ipynb"]
     return subprocess.run(command, cwd=folder / "notebooks", capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["!ls", "x = 1\n  !ls", "%%bash\nls", "%pip install x", "os.system('ls')", "import urllib.request", "requests.get(url)",
+     "keras.utils.get_file('x', url)", "fetch_openml('mnist_784')", "keras.datasets.mnist.load_data()", "url = 'http://x.org'"],
+)  # fmt: skip
+def test_shell_commands_and_downloads_are_seen(line):
+    assert SHELL_OR_DOWNLOAD.search(line)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -43,12 +63,16 @@ class TestNotebook:
         compared = [cell for cell in printing if any(re.search(r"\d", output.text) for output in compared_outputs(cell))]
         assert len(compared) >= max(10, 0.9 * len(printing))
 
+    def test_it_runs_no_shell_command_and_downloads_nothing(self, path):
+        notebook = nbformat.read(path, 4)
+        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"] + answers(notebook)
+        assert [found[0] for source in code for found in SHELL_OR_DOWNLOAD.finditer(source)] == []
+
     def test_it_validates_and_the_answers_to_its_exercises_run(self, path, tmp_path):
         notebook = nbformat.read(path, 4)
-        prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-        answers = re.findall(r"<details>.*?```python\n(.*?)```.*?</details>", prose, re.DOTALL)
-        assert 2 <= len(answers) <= 3
-        notebook.cells += [nbformat.v4.new_code_cell(answer) for answer in answers]  # nbval runs them; nothing is stored to compare
+        assert 2 <= len(answers(notebook)) <= 3
+        # nbval runs them; nothing is stored to compare
+        notebook.cells += [nbformat.v4.new_code_cell(answer) for answer in answers(notebook)]
         done = validate(notebook, tmp_path)
         assert done.returncode == 0, done.stdout
         assert f"{sum(cell.cell_type == 'code' for cell in notebook.cells)} passed" in done.stdout

@@ -68,6 +68,29 @@ def test_the_workflow_and_ci_run_what_the_readme_says():
     assert "make test" in readme
 
 
+def test_the_audit_reads_the_lock_on_each_python_and_is_no_part_of_make_test():
+    workflows = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
+    audit = workflows["audit.yml"]
+    assert all(f'"{python}"' in audit for python in PYTHONS)
+    assert "pip_audit --requirement requirements.lock --require-hashes" in audit
+    assert audit.count("paths: [requirements.lock,") == 2
+    assert "cron:" in audit
+    assert "audit" not in (ROOT / "Makefile").read_text()
+    for name, workflow in workflows.items():
+        assert re.findall(r"permissions:\n((?:  .*\n)*)", workflow) == ["  contents: read\n"], name
+        assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", workflow)), name
+
+
+def test_the_readme_validates_and_executes_notebooks_as_the_makefile_does():
+    readme, makefile = ((ROOT / name).read_text() for name in ("README.md", "Makefile"))
+    options = re.findall(r"--ExecutePreprocessor\S+", makefile)
+    (section,) = re.findall(r"## Validate these notebooks.*?(?=\n## )", readme, re.DOTALL)
+    assert re.findall(r"--ExecutePreprocessor\S+", section) == options
+    assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", section))
+    for path in re.findall(r"notebooks/\w+\.ipynb", section):
+        assert (ROOT / path).exists()
+
+
 def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
     (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(lines.splitlines()) <= 12
