@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup figures test lint unit notebooks-test notebooks benchmark lab mutants lock
+.PHONY: help setup figures test test-slow lint unit notebooks-test notebooks benchmark lab mutants lock
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -22,13 +22,17 @@ figures: setup  ## Train the default network on MNIST, and write the figures and
 
 test: lint unit notebooks-test  ## Lint, run the unit tests on TensorFlow and on JAX, and validate the notebooks
 
+test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
+	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/test_properties.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore=tests/test_records.py --ignore=tests/test_repository.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
