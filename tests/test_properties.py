@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from keras import ops
@@ -19,7 +19,8 @@ from scipy import special, stats
 from vae_keras import ConvVAE, Sampling, VariationalLoss, binarize, draw_latents, interpolate, load_images, load_vae, manifold_grid
 from vae_keras import model as model_module
 
-FEW = settings(max_examples=settings.default.max_examples // 20)  # where each example builds a network
+# where each example builds a network; a failing one is shown as it was found, since looking for a simpler one takes minutes
+FEW = settings(max_examples=settings.default.max_examples // 20, phases=[Phase.generate])
 
 seeds = st.integers(0, 2**31 - 1)
 betas = st.floats(0, 20) | st.integers(0, 5) | st.floats(0, 2, width=32).map(np.float32)
