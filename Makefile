@@ -32,7 +32,7 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore=tests/test_records.py --ignore=tests/test_repository.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore=tests/test_records.py --ignore=tests/test_repository.py --ignore=tests/test_properties.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
