@@ -32,7 +32,7 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore=tests/test_records.py --ignore=tests/test_repository.py --ignore=tests/test_properties.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py tests/test_sampling.py tests/test_evaluation.py tests/test_data.py tests/test_files.py tests/test_plots.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
