@@ -139,6 +139,14 @@ class TestVariationalLoss:
             actual = gradient(loss, arrays[position].astype("float32"))
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-6)
 
+    def test_a_functional_model_tells_its_two_outputs_apart(self, rng):
+        shapes = (4, 3, 1), (4, 3, 1), (2,), (2,)
+        inputs = [keras.Input(shape) for shape in shapes]
+        values = [rng.random((3, *shape), dtype="float32") for shape in shapes]
+        got = keras.Model(inputs, VariationalLoss()(inputs))(values)
+        for output, expected in zip(got, self.by_hand(*values, "bernoulli", None), strict=True):
+            np.testing.assert_allclose(to_numpy(output), expected, rtol=1e-5)
+
     def test_a_learned_sigma_settles_on_the_root_mean_squared_error(self, rng):
         layer = VariationalLoss("gaussian", sigma=None)
         x, mean, z = rng.normal(size=(64, 5)), np.zeros((64, 5)), np.zeros((64, 2))

@@ -154,8 +154,8 @@ class VariationalLoss(keras.layers.Layer):
         return reconstruction, kl
 
     def compute_output_spec(self, inputs):
-        per_image = keras.KerasTensor(inputs[0].shape[:1], dtype="float32")
-        return per_image, per_image
+        # two tensors, and not one twice: a functional model tells its outputs apart by them
+        return tuple(keras.KerasTensor(inputs[0].shape[:1], dtype="float32") for _ in range(2))
 
     def get_config(self):
         return {**super().get_config(), "likelihood": self.likelihood, "sigma": self.sigma, "beta": self.beta}
