@@ -24,7 +24,12 @@ NOTEBOOKS = {  # the quickest that notices
     "peers_04_batch_flattened": "07_mnist_vae",
     "peers_05_logged_parts_do_not_add_up": "06_training_objective",
     "peers_06_no_loss_in_validation": "06_training_objective",
+    "peers_07_beta_not_saved": "07_mnist_vae",
+    "peers_07_model_cannot_be_loaded": "07_mnist_vae",
     "peers_08_raw_op_on_a_symbolic_tensor": "07_mnist_vae",
+    "peers_10_weights_from_a_positive_loss": "09_how_good_is_it",
+    "peers_11_log_likelihood_of_wrong_sign": "09_how_good_is_it",
+    "peers_11_num_samples_ignored": "09_how_good_is_it",
 }
 
 
