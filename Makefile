@@ -22,8 +22,7 @@ figures: setup  ## Train the default network on MNIST, and write the figures and
 
 test: lint unit notebooks-test  ## Lint, run the unit tests on TensorFlow and on JAX, and validate the notebooks
 
-test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
-	$(BIN)/python -m pytest -n 2 -m slow
+test-slow: setup  ## Try twenty times as many examples of each property as `make test` does
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/test_properties.py
 
 lint: setup

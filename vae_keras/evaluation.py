@@ -7,6 +7,7 @@ from keras import layers
 from vae_keras.training import make_optimizer
 
 CONFIDENCE = 0.9  # above it, an image counts as recognised
+IN_USE = 0.01  # nats: a latent whose mean KL divergence is above it is in use
 
 
 def kl_per_latent(z_mean, z_log_var):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from vae_keras import plots
-from vae_keras.evaluation import kl_per_latent
+from vae_keras.data import binarize
+from vae_keras.evaluation import IN_USE, kl_per_latent
 from vae_keras.sampling import draw_latents, interpolate, manifold_grid
 
 PAIRS = ((3, 5), (5, 6), (4, 9), (1, 7), (0, 8))  # of digits between which to walk
@@ -36,7 +37,7 @@ def mnist_figures(vae, flat_vae, prior, history, test_digits, seed):
 
 def _samples(vae, x_test, prior, seed):
     z, originals, means = draw_latents(3, vae.latent_dim, seed), x_test[:10], vae.sample(10, seed=seed)
-    draws = np.random.default_rng(seed).random(means.shape) < means  # from P(X|z)
+    digits, draws = vae.sample(100, seed=seed), binarize(means, seed)  # the latter from P(X|z)
     mixture = f"a mixture of {len(prior.weights_)} normals"
     return {
         "figure_5_test_mode": plots.decoder_test_mode(
@@ -44,11 +45,11 @@ def _samples(vae, x_test, prior, seed):
             "Each row: standard normal numbers go in, the mean image comes out. No encoder takes part.",
         ),
         "figure_6_prior_samples": plots.image_grid(
-            vae.sample(100, seed=seed), 10, "Figure 6: 100 digits decoded from z ~ N(0, I)",
+            digits, 10, "Figure 6: 100 digits decoded from z ~ N(0, I)",
             "Most can be read at a glance; some lie between two digits, or between a digit and none.",
         ),
         "figure_6_both_priors": plots.image_grids(
-            {"z ~ N(0, I)": vae.sample(100, seed=seed), f"z ~ {mixture}": vae.sample(100, seed=seed, prior=prior)},
+            {"z ~ N(0, I)": digits, f"z ~ {mixture}": vae.sample(100, seed=seed, prior=prior)},
             10, "Figure 6 from two priors",
             "The same decoder. The mixture was fitted to encoded training digits: fewer of its digits are hard to read.",
         ),
@@ -83,7 +84,7 @@ def _latents(z_mean, kl, labels, seed):
         ),
         "latent_means_tsne": tsne,
         "kl_per_latent": plots.kl_bars(
-            kl, f"The KL term, latent by latent: {np.sum(kl > 0.01)} of {len(kl)} are in use",
+            kl, f"The KL term, latent by latent: {np.sum(kl > IN_USE)} of {len(kl)} are in use",
             "Test images. Where there is no bar, Q(z|X) is the prior, and the latent tells the decoder nothing.",
         ),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vae_keras.data import is_integer
-from vae_keras.evaluation import kl_per_latent
+from vae_keras.evaluation import IN_USE, kl_per_latent
 
 
 def draw_latents(n, latent_dim, seed=None, prior=None):
@@ -52,7 +52,7 @@ def fit_mixture_prior(z_mean, z_log_var, n_components=40, seed=0):
     """
     from sklearn.mixture import GaussianMixture  # here, so that importing the package stays fast
 
-    used = np.flatnonzero(kl_per_latent(z_mean, z_log_var) > 0.01)
+    used = np.flatnonzero(kl_per_latent(z_mean, z_log_var) > IN_USE)
     if not len(used):
         raise ValueError("z_mean and z_log_var must hold a latent in use; for each of them Q(z|X) is the prior.")
     epsilon = np.random.default_rng(seed).standard_normal(z_mean.shape, dtype="float32")
