@@ -14,8 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # the quick ones first: the first failure ends a run
-NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main", "properties")
-FILES = [f"tests/test_{name}.py" for name in NAMES]
+NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main")
+SLOWER = ("properties", "faults")
+FILES = [f"tests/test_{name}.py" for name in (*NAMES, *SLOWER)]
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml")
 NOTEBOOKS = {  # the quickest that notices
     "peers_01_variance_as_scale": "05_reparameterization",

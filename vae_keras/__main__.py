@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
+import textwrap
 
 import keras
 
@@ -14,7 +15,7 @@ DESCRIPTION = "Train, sample and measure variational autoencoders. Losses are na
 
 
 def main(arguments=None):
-    """Run one command. Returns 0 when done, 2 after bad input, 130 when interrupted; wrong usage exits with 2."""
+    """Run one command. Returns 0 when done, 2 after bad input or a loss of NaN, 130 when interrupted; wrong usage exits with 2."""
     options = vars(_parser().parse_args(arguments))
     name, as_json = options.pop("command"), options.pop("json")
     try:
@@ -23,8 +24,8 @@ def main(arguments=None):
             with quiet_stderr():
                 keras.ops.zeros(1)  # the backend has more to say at its first operation
             results = getattr(commands, name)(**options)
-    except (ValueError, OSError) as error:
-        print(f"vae_keras {name}: {error}", file=sys.stderr)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"vae_keras {name}: {textwrap.shorten(str(error), 1000)}", file=sys.stderr)  # in one line
         return 2
     except KeyboardInterrupt:
         print(f"\nvae_keras {name}: interrupted", file=sys.stderr)
@@ -70,6 +71,7 @@ def _parser():
     add("figures", "train the default network on MNIST and write its figures", "figures", "folder for the figures and the model")
 
     command = add("train", "train a network, and save it after every epoch", "vae.keras", "model file to write")
+    command.add_argument("--resume", action="store_true", help="go on from --output, as the run that wrote it would have")
     command.add_argument("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
     command.add_argument("--network", choices=("default", "keng2017"), default="default", help="which networks to train")
     command.add_argument("--latent-dim", type=_integer, default=64, help="number of latent variables")

@@ -1,7 +1,9 @@
 """What the command line does: each command returns its results as a dict, losses in nats per image."""
 
 import json
+import math
 import time
+import zlib
 from pathlib import Path
 
 import keras
@@ -14,7 +16,7 @@ from vae_keras.figures import mnist_figures
 from vae_keras.files import atomic_path, check_writable
 from vae_keras.model import ConvVAE, load_vae
 from vae_keras.sampling import fit_mixture_prior
-from vae_keras.training import RECIPES, make_optimizer
+from vae_keras.training import RECIPES, Checkpoint, make_optimizer
 
 
 def figures(seed, output):
@@ -37,8 +39,8 @@ def figures(seed, output):
     return {**_elbo_parts(vae, x_test, seed), **nll, **quality, "training seconds": round(seconds, 1), "files": files}
 
 
-def train(seed, output, data, network, latent_dim, epochs, batch_size, likelihood, sigma):
-    """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
+def train(seed, output, resume, data, network, latent_dim, epochs, batch_size, likelihood, sigma):
+    """Train on MNIST, or on nine tenths of your own images, and measure on the rest; `resume` goes on from the file `output`."""
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got --sigma {sigma} with bernoulli.")
     if data is not None:
@@ -46,7 +48,7 @@ def train(seed, output, data, network, latent_dim, epochs, batch_size, likelihoo
     else:
         (x_train, _), (x_test, _) = load_mnist()
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
-    vae, _, seconds = _fit(x_train, x_test, output, seed, network, epochs, batch_size, **model)
+    vae, _, seconds = _fit(x_train, x_test, output, seed, network, epochs, batch_size, resume, **model)
     counts = {"training images": len(x_train), "test images": len(x_test)}
     return {**counts, **_elbo_parts(vae, x_test, seed), "training seconds": round(seconds, 1), "files": [output]}
 
@@ -84,19 +86,39 @@ def evaluate(seed, output, model, data, num_samples):
     return results
 
 
-def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, **model):
+def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, resume=False, **model):
     if Path(path).suffix != ".keras":
         raise ValueError(f"--output must end in .keras; got {path}.")
     keras.utils.set_random_seed(seed)
     recipe = RECIPES[network]
     epochs, batch_size = epochs or recipe.epochs, batch_size or recipe.batch_size
-    vae = ConvVAE(network=network, image_shape=x_train.shape[1:], **model)
+    images = f"{len(x_train)} of checksum {zlib.crc32(x_train):08x}"
+    run = {"network": network, "epochs": epochs, "batch_size": batch_size, **model, "seed": seed, "training images": images}
+    if resume and Path(path).exists():
+        vae = _load_run(path, run)
+    else:
+        if resume:
+            print(f"There is no file {path} yet: starting afresh.")
+        vae = ConvVAE(network=network, image_shape=x_train.shape[1:], **model)
+        vae.compile(make_optimizer(network, len(x_train), epochs, batch_size))
+        vae.run = run
     check_writable(path)
-    vae.compile(make_optimizer(network, len(x_train), epochs, batch_size))
+    done = int(vae.optimizer.iterations) // math.ceil(len(x_train) / batch_size)  # it counts steps, and is saved after each epoch
     start = time.perf_counter()
-    checkpoint = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: vae.save(path))  # no finished work is lost
-    history = vae.fit(x_train, epochs=epochs, batch_size=batch_size, validation_data=(x_test,), callbacks=[checkpoint])
+    options = {"batch_size": batch_size, "validation_data": (x_test,), "callbacks": [Checkpoint(path)]}
+    history = vae.fit(x_train, epochs=epochs, initial_epoch=done, **options)
     return vae, history.history, time.perf_counter() - start
+
+
+def _load_run(path, run):
+    """Load a model to go on training it, if it was begun as `run` says: its learning rates span that run alone."""
+    vae = load_vae(path)
+    if not isinstance(vae.run, dict) or vae.optimizer is None:
+        raise ValueError(f"{path} holds no run of the command train to resume.")
+    for name, wanted in run.items():
+        if vae.run.get(name) != wanted:
+            raise ValueError(f"{path} was begun with {name} {vae.run.get(name)}; --resume needs the same, and got {wanted}.")
+    return vae
 
 
 def _hold_out(images, seed):

@@ -4,10 +4,11 @@ import hashlib
 import io
 import numbers
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+
+from vae_keras.files import check_archive
 
 MNIST_PATH = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
@@ -42,7 +43,7 @@ def load_images(path):
     Args:
         path: An `.npz` file whose array `x_train`, or whose only array, holds (n, height, width) or (n, height, width,
             channels), as uint8 in 0..255 or as floats in [0, 1]. Or a folder of PNG files of one size, all grey or all in
-            colour, taken in the order of their names.
+            colour, taken in the order of their names; links are followed.
 
     Returns:
         float32 images of shape (n, height, width, channels) in [0, 1].
@@ -133,24 +134,15 @@ def _to_unit_interval(images):
 
 
 def _read_npz(path):
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"There is no file or folder {path}.")
     try:
+        check_archive(path)
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             images = arrays[arrays.files[0] if len(arrays) == 1 else "x_train"]
     except KeyError:
         raise ValueError(f"{path} holds no array named x_train, and not a single array either.") from None
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # the readers of zip files and of arrays raise many kinds
         raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
     if np.ndim(images) not in (3, 4):
         raise ValueError(f"The images in {path} have the shape {np.shape(images)}; wanted (n, height, width[, channels]).")
@@ -163,6 +155,10 @@ def _read_png_folder(folder):
     images = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png"):
         try:
+            if not path.is_file():  # to open a pipe would be to wait for ever
+                raise ValueError("it is no file")
+            with Image.open(path, formats=["PNG"]) as image:
+                image.verify()  # checksums, which reading passes over
             with Image.open(path, formats=["PNG"]) as image:
                 if image.mode not in PNG_MODES:
                     raise ValueError(f"it has the mode {image.mode}; wanted one of {', '.join(PNG_MODES)}")

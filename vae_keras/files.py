@@ -1,6 +1,8 @@
-"""Writing files so that a reader finds the old one or the new one, never half of one."""
+"""Writing files so that a reader finds the old one or the new one, never half of one; and archives that are safe to read."""
 
 import os
+import re
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +14,7 @@ def atomic_path(path):
     The folder is created if it is not there. If the block raises, what it wrote is removed.
 
     Raises:
-        OSError: If the folder cannot be made or written to; the message names it.
+        OSError: If the folder cannot be made, or the file cannot be written; the message names it.
     """
     partial = _partial(path)
     try:
@@ -20,6 +22,8 @@ def atomic_path(path):
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the content must be on the disk before its name is
         os.replace(partial, os.path.realpath(path))  # a link stays a link
+    except OSError as error:  # a full disk names no file
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -33,7 +37,25 @@ def check_writable(path):
     partial.unlink()
 
 
+def check_archive(path):
+    """Raise a `ValueError` if a part of a zip archive is damaged, or if it would take far more memory than disk.
+
+    Returns:
+        The names of its parts.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size, unpacked = Path(path).stat().st_size, sum(part.file_size for part in archive.infolist())
+        if unpacked > max(2**28, 100 * size):
+            raise ValueError(f"its {size} bytes would unpack to {unpacked}, as those of no array of images and no weights do")
+        if damaged := archive.testzip():
+            raise ValueError(f"its part {damaged} is damaged")
+        return archive.namelist()
+
+
 def _partial(path):
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
+    for name in os.listdir(path.parent):  # what a killed run left
+        if re.fullmatch(rf"\.{re.escape(path.stem)}\.\d+\.partial{re.escape(path.suffix)}", name):
+            path.with_name(name).unlink(missing_ok=True)
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")

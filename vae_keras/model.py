@@ -1,5 +1,7 @@
 """The variational autoencoder: two networks, a sampler between them, and Equation 14 as the loss."""
 
+import json
+import zipfile
 from functools import cached_property
 from pathlib import Path
 
@@ -7,12 +9,13 @@ import keras
 import numpy as np
 
 from vae_keras.data import check_images, is_integer
-from vae_keras.files import atomic_path
+from vae_keras.files import atomic_path, check_archive
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
 from vae_keras.networks import NETWORKS
 from vae_keras.sampling import draw_latents
 
 CHUNK = 1000  # latents decoded at once: it bounds the memory, whatever the number of samples
+PARTS = ["config.json", "metadata.json", "model.weights.h5"]  # of a saved model; Keras would unpack others to the disk
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -43,6 +46,8 @@ class VAE(keras.Model):
     Raises:
         ValueError: If encoder and decoder do not fit together, or an argument is out of range.
     """
+
+    run = None  # what the command line was asked to train, saved with the optimizer, so that nothing else is resumed
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", sigma=1.0, beta=1.0, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -162,6 +167,14 @@ class VAE(keras.Model):
         networks = {name: keras.saving.serialize_keras_object(network) for name, network in networks.items()}
         return {**networks, **loss, "seed": self.sampling.seed, "name": self.name}
 
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return {**config, "run": self.run} if config else config
+
+    def compile_from_config(self, config):
+        self.run = config.pop("run", None)
+        super().compile_from_config(config)
+
     @classmethod
     def from_config(cls, config):
         networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
@@ -264,12 +277,31 @@ def load_vae(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model file {path}.")
     try:
+        if sorted(parts := check_archive(path)) != PARTS:
+            raise ValueError(f"its parts are {parts}; wanted {PARTS}")
+        _check_sizes(path)
         model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises whatever its readers of zip, JSON and HDF5 do
-        raise ValueError(f"{path} is no saved VAE, or is damaged: {error}") from error
+        reason = str(error).rpartition("Exception encountered: ")[2]  # without the whole config before it
+        raise ValueError(f"{path} is no saved VAE, or is damaged: {reason}") from error
     if not isinstance(model, VAE):
         raise ValueError(f"{path} holds a {type(model).__name__}; wanted a VAE.")
     return model
+
+
+def _check_sizes(path):
+    """Refuse networks larger than their file: their weights would take memory before those of the file are read."""
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    no_sizes = {"seed", "shared_object_id"}
+    model = json.loads(config, object_hook=lambda pairs: {key: pairs[key] for key in pairs.keys() - no_sizes})
+    needed = max([size for size in keras.tree.flatten(model["config"]) if isinstance(size, int)], default=0)
+    if model["class_name"] == "ConvVAE":
+        height, width, channels = model["config"]["image_shape"]
+        # each pixel, channel and latent takes 192 weights or more, of 2 bytes or more
+        needed = 384 * (height * width + channels + model["config"]["latent_dim"])
+    if needed > (size := Path(path).stat().st_size):
+        raise ValueError(f"its networks need {needed} bytes or more, and the file has {size}")
 
 
 def _check_networks(encoder, decoder, likelihood):

@@ -1,4 +1,4 @@
-"""The recipes that train the networks."""
+"""The recipes that train the networks, and the checkpoint after each epoch."""
 
 import math
 from typing import NamedTuple
@@ -40,3 +40,31 @@ def make_optimizer(recipe, num_images, epochs, batch_size):
     rate = keras.optimizers.schedules.CosineDecay(0.0, num_steps - warm_up, warmup_target=0.02, warmup_steps=warm_up)
     # short memories: over so few steps the averages of Adam's defaults (0.9, 0.999) lag behind
     return keras.optimizers.Adam(rate, beta_1=0.8, beta_2=0.98)
+
+
+class Checkpoint(keras.callbacks.ProgbarLogger):
+    """The progress bar, which also saves the model to `path` after each epoch, so that no finished work is lost.
+
+    Raises a `FloatingPointError` at the end of an epoch in which a training loss was NaN or infinite, or after which the
+    validation loss is: training stops at that step, and the file stays as the epoch before left it.
+    """
+
+    async_safe = True  # it may look at a step's loss while the next step runs
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.bad_steps = path, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if not math.isfinite(logs["loss"]):
+            self.bad_steps.append(batch + 1)
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)  # an error takes a line of its own
+        # the last step's own loss was taken before its weights changed, so the validation loss has a say too
+        if self.bad_steps or not math.isfinite(logs["val_loss"]):
+            place = f"step {min(self.bad_steps)}" if self.bad_steps else "the last step"
+            raise FloatingPointError(f"The loss is NaN or infinite at {place} of epoch {epoch + 1}: {self.path} is not changed.")
+        self.model.save(self.path)
