@@ -22,7 +22,8 @@ figures: setup  ## Train the default network on MNIST, and write the figures and
 
 test: lint unit notebooks-test  ## Lint, run the unit tests on TensorFlow and on JAX, and validate the notebooks
 
-test-slow: setup  ## Try twenty times as many examples of each property as `make test` does
+test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
+	$(BIN)/python -m pytest -n 2 -m slow
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/test_properties.py
 
 lint: setup

@@ -372,6 +372,20 @@ class TestPrecision:
         vae.compile("adam")
         assert np.isfinite(vae.fit(images, epochs=2, verbose=0).history["loss"]).all()
 
+    def test_it_learns_and_a_loaded_model_goes_on_as_the_saved_one(self, tmp_path, images, policy):
+        def fit(vae, epochs):
+            return vae.fit(np.round(images[:8]), epochs=epochs, shuffle=False, verbose=0).history["loss"]
+
+        vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy)
+        vae.compile(keras.optimizers.Adam(0.01))
+        loss = fit(vae, 30)
+        assert loss[-1] < 0.9 * loss[0]
+        vae.save(tmp_path / "vae.keras")
+        loaded = load_vae(tmp_path / "vae.keras")
+        assert loaded.dtype_policy.name == policy
+        assert {weight.dtype for weight in loaded.trainable_weights} == {"float32"}
+        assert fit(loaded, 3) == fit(vae, 3)
+
     def test_the_loss_sees_the_images_unrounded(self, policy):
         x = np.full((1, 8, 8, 1), 0.3003, "float32")  # bfloat16 would make it 0.3008
         vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy, likelihood="gaussian", sigma=0.01)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import textwrap
 
@@ -22,7 +23,8 @@ def main(arguments=None):
         # progress goes to stderr, so that stdout holds the result alone
         with contextlib.redirect_stdout(sys.stderr):
             with quiet_stderr():
-                keras.ops.zeros(1)  # the backend has more to say at its first operation
+                if not options.get("distribute"):  # processes join before anything is computed
+                    keras.ops.zeros(1)  # the backend has more to say at its first operation
             results = getattr(commands, name)(**options)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"vae_keras {name}: {textwrap.shorten(str(error), 1000)}", file=sys.stderr)  # in one line
@@ -30,7 +32,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print(f"\nvae_keras {name}: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(results, indent=2) if as_json else _table(results))
+    if results:
+        print(json.dumps(results, indent=2) if as_json else _table(results))
     return 0
 
 
@@ -79,6 +82,7 @@ def _parser():
     command.add_argument("--batch-size", type=_integer, help="as the network's recipe says if not given")
     command.add_argument("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="of a pixel given z")
     command.add_argument("--sigma", type=float, help="standard deviation of the gaussian likelihood; learned if not given")
+    command.add_argument("--distribute", action="store_true", help="use all devices, on JAX those of all processes of the run")
 
     command = add("sample", "decode draws from the prior N(0, I) of a saved model", "samples.png", "a .png grid or an .npz array")
     command.add_argument("model", help="a saved .keras file")
@@ -92,4 +96,7 @@ def _parser():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code and "--distribute" in sys.argv:
+        os._exit(code)  # at a normal exit JAX would wait for the other processes, and then abort
+    sys.exit(code)

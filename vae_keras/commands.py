@@ -1,9 +1,9 @@
 """What the command line does: each command returns its results as a dict, losses in nats per image."""
 
 import json
-import math
 import time
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 
 from vae_keras import plots
 from vae_keras.data import check_images, load_images, load_mnist
+from vae_keras.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.evaluation import kl_per_latent, sample_quality, train_classifier
 from vae_keras.figures import mnist_figures
 from vae_keras.files import atomic_path, check_writable
@@ -39,7 +40,7 @@ def figures(seed, output):
     return {**_elbo_parts(vae, x_test, seed), **nll, **quality, "training seconds": round(seconds, 1), "files": files}
 
 
-def train(seed, output, resume, data, network, latent_dim, epochs, batch_size, likelihood, sigma):
+def train(seed, output, resume, data, network, latent_dim, epochs, batch_size, likelihood, sigma, distribute):
     """Train on MNIST, or on nine tenths of your own images, and measure on the rest; `resume` goes on from the file `output`."""
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got --sigma {sigma} with bernoulli.")
@@ -48,7 +49,9 @@ def train(seed, output, resume, data, network, latent_dim, epochs, batch_size, l
     else:
         (x_train, _), (x_test, _) = load_mnist()
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
-    vae, _, seconds = _fit(x_train, x_test, output, seed, network, epochs, batch_size, resume, **model)
+    vae, _, seconds = _fit(x_train, x_test, output, seed, network, epochs, batch_size, resume, distribute, **model)
+    if vae is None:  # another process has the model, and the say
+        return {}
     counts = {"training images": len(x_train), "test images": len(x_test)}
     return {**counts, **_elbo_parts(vae, x_test, seed), "training seconds": round(seconds, 1), "files": [output]}
 
@@ -86,7 +89,7 @@ def evaluate(seed, output, model, data, num_samples):
     return results
 
 
-def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, resume=False, **model):
+def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, resume=False, distribute=False, **model):
     if Path(path).suffix != ".keras":
         raise ValueError(f"--output must end in .keras; got {path}.")
     keras.utils.set_random_seed(seed)
@@ -94,20 +97,30 @@ def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, res
     epochs, batch_size = epochs or recipe.epochs, batch_size or recipe.batch_size
     images = f"{len(x_train)} of checksum {zlib.crc32(x_train):08x}"
     run = {"network": network, "epochs": epochs, "batch_size": batch_size, **model, "seed": seed, "training images": images}
-    if resume and Path(path).exists():
-        vae = _load_run(path, run)
-    else:
-        if resume:
-            print(f"There is no file {path} yet: starting afresh.")
-        vae = ConvVAE(network=network, image_shape=x_train.shape[1:], **model)
-        vae.compile(make_optimizer(network, len(x_train), epochs, batch_size))
-        vae.run = run
     check_writable(path)
-    done = int(vae.optimizer.iterations) // math.ceil(len(x_train) / batch_size)  # it counts steps, and is saved after each epoch
-    start = time.perf_counter()
-    options = {"batch_size": batch_size, "validation_data": (x_test,), "callbacks": [Checkpoint(path)]}
-    history = vae.fit(x_train, epochs=epochs, initial_epoch=done, **options)
-    return vae, history.history, time.perf_counter() - start
+    with all_devices() if distribute else nullcontext(Place()) as place:
+        x, x_val = place.share(x_train, batch_size, shuffle=True), place.share(x_test, batch_size)
+        begun = resume and (place.processes > 1 or Path(path).exists())  # processes must not begin some here and some there
+        if resume and not begun:
+            print(f"There is no file {path} yet: starting afresh.")
+        vae = _load_run(path, run) if begun else _new_run(run, x_train, model)
+        tell_replicas_apart(vae)
+        start, first = time.perf_counter(), place.process == 0
+        options = {"batch_size": batch_size, "shuffle": place.processes == 1, "verbose": "auto" if first else 0}
+        options |= {"validation_data": (x_val,), "callbacks": [Checkpoint(path, seed, saves=first)]}
+        history = vae.fit(x, epochs=epochs, initial_epoch=vae.run["epochs done"], **options)
+    seconds = time.perf_counter() - start
+    if distribute:  # to one device
+        vae, trained = vae.from_config(vae.get_config()), vae
+        vae.set_weights(trained.get_weights())
+    return vae if first else None, history.history, seconds
+
+
+def _new_run(run, x_train, model):
+    vae = ConvVAE(network=run["network"], image_shape=x_train.shape[1:], **model)
+    vae.compile(make_optimizer(run["network"], len(x_train), run["epochs"], run["batch_size"]))
+    vae.run = {**run, "epochs done": 0}
+    return vae
 
 
 def _load_run(path, run):

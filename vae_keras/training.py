@@ -4,6 +4,9 @@ import math
 from typing import NamedTuple
 
 import keras
+import numpy as np
+
+from vae_keras.distribute import save_alone
 
 
 class Recipe(NamedTuple):
@@ -45,15 +48,22 @@ def make_optimizer(recipe, num_images, epochs, batch_size):
 class Checkpoint(keras.callbacks.ProgbarLogger):
     """The progress bar, which also saves the model to `path` after each epoch, so that no finished work is lost.
 
+    Of several processes one saves. The images come in an order that `seed` and the number of the epoch give, so that a resumed
+    run goes on as it would have; on TensorFlow, whose order is fixed for a run, they do without.
+
     Raises a `FloatingPointError` at the end of an epoch in which a training loss was NaN or infinite, or after which the
     validation loss is: training stops at that step, and the file stays as the epoch before left it.
     """
 
     async_safe = True  # it may look at a step's loss while the next step runs
 
-    def __init__(self, path):
+    def __init__(self, path, seed, saves=True):
         super().__init__()
-        self.path, self.bad_steps = path, []
+        self.path, self.seed, self.saves, self.bad_steps = path, seed, saves, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        np.random.seed([self.seed, epoch])  # from which Keras shuffles
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
@@ -67,4 +77,6 @@ class Checkpoint(keras.callbacks.ProgbarLogger):
         if self.bad_steps or not math.isfinite(logs["val_loss"]):
             place = f"step {min(self.bad_steps)}" if self.bad_steps else "the last step"
             raise FloatingPointError(f"The loss is NaN or infinite at {place} of epoch {epoch + 1}: {self.path} is not changed.")
-        self.model.save(self.path)
+        self.model.run["epochs done"] = epoch + 1
+        if self.saves:
+            save_alone(self.model, self.path)
