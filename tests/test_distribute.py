@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from vae_keras import load_vae
+from vae_keras import commands, load_vae
+from vae_keras.__main__ import main
 from vae_keras.distribute import Place
 
 TRAIN = ("train", "--data", "../x.npz", "--epochs", "2", "--batch-size", "8", "--latent-dim", "3", "--json")
@@ -80,7 +82,7 @@ np.save("drawn.npy", drawn)
 
 
 def start(folder, program, *arguments, **environment):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     quiet = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, **quiet, **environment}
@@ -189,35 +191,53 @@ def test_what_leaves_a_device_without_images_is_refused(images, batch_size):
         Place(devices=2).share(np.zeros(images), batch_size)
 
 
+def test_a_process_without_the_file_does_not_start_afresh_while_others_resume(tmp_path, monkeypatch, capsys):
+    np.savez(tmp_path / "x.npz", np.zeros((40, 8, 8), "float32"))
+    monkeypatch.setattr(commands, "all_devices", lambda: nullcontext(Place(1, 2, 2)))
+    data, output = str(tmp_path / "x.npz"), str(tmp_path / "vae.keras")
+    assert main(["train", "--data", data, "--batch-size", "8", "--distribute", "--resume", "--output", output]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"vae_keras train: There is no model file {output}."
+
+
+def start_two(folder, *arguments):
+    # JAX makes the port from the job's number; other tests may be looking for one too
+    job = next(job for job in range(9 * os.getpid() % 3000, 4096) if not in_use(61440 + job))
+    slurm = {"SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    arguments = (*TRAIN, "--distribute", "--output", "../vae.keras", "--epochs", "1000000", *arguments)
+    ranks = [{"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
+    return [start(folder / str(i), COMMAND_LINE, *arguments, KERAS_BACKEND="jax", **slurm, **rank) for i, rank in enumerate(ranks)]
+
+
+def wait_until_saved(path, processes, before=None):
+    deadline = time.monotonic() + 200
+    while (not path.exists() or path.read_bytes() == before) and time.monotonic() < deadline:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_dies_or_hangs_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, stop):
+def test_a_process_that_dies_or_hangs_ends_the_run_whose_last_checkpoint_can_be_resumed(tmp_path, stop):
     np.savez(tmp_path / "x.npz", np.random.default_rng(0).random((40, 8, 8), dtype="float32"))
-    job = next(job for job in range(4096) if not in_use(61440 + job))  # JAX makes the port from the job's number
-    slurm = {"SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
-    arguments = (*TRAIN, "--distribute", "--output", "vae.keras", "--epochs", "1000000")
-    processes = [
-        start(tmp_path / str(i), COMMAND_LINE, *arguments, KERAS_BACKEND="jax", **slurm, SLURM_PROCID=str(i), SLURM_LOCALID=str(i))
-        for i in range(2)
-    ]
-    first, other = processes
+    path, processes = tmp_path / "vae.keras", start_two(tmp_path)
     try:
-        deadline = time.monotonic() + 200
-        while not (tmp_path / "0" / "vae.keras").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        other.send_signal(stop)
-        _, err = first.communicate(timeout=60)
+        wait_until_saved(path, processes)
+        processes[1].send_signal(stop)
+        _, err = processes[0].communicate(timeout=60)
+        if stop == signal.SIGKILL:
+            assert processes[0].returncode == 2
+            assert "vae_keras train: the processes lost each other, most likely since one has died" in err
+        else:  # JAX ends the process from within, wherever it waits
+            assert processes[0].returncode == -signal.SIGABRT
+            assert "This most likely indicates that another task died" in err
+        saved, done = path.read_bytes(), load_vae(path).run["epochs done"]
+        processes += (resumed := start_two(tmp_path, "--resume"))
+        wait_until_saved(path, resumed, before=saved)
     finally:
         for process in processes:
             process.kill()
             process.communicate()
-    if stop == signal.SIGKILL:
-        assert first.returncode == 2
-        assert "vae_keras train: the processes lost each other, most likely since one has died" in err
-    else:  # JAX ends the process from within, wherever it waits
-        assert first.returncode == -signal.SIGABRT
-        assert "This most likely indicates that another task died" in err
-    assert load_vae(tmp_path / "0" / "vae.keras").latent_dim == 3
+    assert load_vae(path).run["epochs done"] > done >= 1
 
 
 def in_use(port):
