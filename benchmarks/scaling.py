@@ -16,7 +16,7 @@ LINKS = {"10 Gbit/s Ethernet": 10e9 / 8, "400 Gbit/s InfiniBand": 400e9 / 8, "NV
 
 
 def measure(engine, devices, batch_size):
-    """Train in processes of their own. Returns the seconds of a step and the number of trained parameters."""
+    """Train in processes of their own. Returns what the first prints: see `train`."""
     processes, cores = (devices if engine == "jax" else 1), sorted(os.sched_getaffinity(0))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
@@ -37,7 +37,10 @@ def measure(engine, devices, batch_size):
 
 
 def train(devices, batch_size):
-    """What each process does: an epoch to compile, then some to measure, of which the fastest was disturbed least."""
+    """What each process does: an epoch to compile, then some to measure, of which the fastest was disturbed least.
+
+    It prints the seconds of a step, the trained parameters, their arrays, and on JAX the seconds of one small all-reduce.
+    """
     import keras
 
     if keras.backend.backend() == "tensorflow":
@@ -58,8 +61,25 @@ def train(devices, batch_size):
             start = time.perf_counter()
             vae.fit(place.share(x, batch_size, True), batch_size=batch_size, shuffle=place.processes == 1, verbose=0)
             seconds.append((time.perf_counter() - start) / STEPS)
-        parameters = sum(int(keras.ops.size(weight)) for weight in vae.trainable_weights)
-    print(json.dumps([min(seconds[1:]), parameters]))
+        sizes = [int(keras.ops.size(weight)) for weight in vae.trainable_weights]
+        latency = small_all_reduce() if keras.backend.backend() == "jax" else None
+    print(json.dumps([min(seconds[1:]), sum(sizes), len(sizes), latency]))
+
+
+def small_all_reduce():
+    """The seconds that it takes to sum 1000 numbers over the processes: too few for their bytes to matter."""
+    import jax
+    import numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    mesh, seconds = jax.sharding.Mesh(np.array(jax.devices()), "device"), []
+    x = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("device")), np.ones((1, 1000), "float32"))
+    total = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+    for _ in range(100):
+        start = time.perf_counter()
+        total(x).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
 
 
 def report(measured, parameters):
@@ -82,22 +102,28 @@ def report(measured, parameters):
 
 
 def main():
-    measured, parameters = {}, None
+    measured, last = {}, {}
     for engine in ("jax", "tensorflow"):
-        (one, parameters), (strong, _), (weak, _) = (measure(engine, *run) for run in ((1, BATCH), (2, BATCH), (2, 2 * BATCH)))
-        measured[engine, "strong"] = [(1, BATCH, one), (2, BATCH, strong)]
-        measured[engine, "weak"] = [(1, BATCH, one), (2, 2 * BATCH, weak)]
-    load = f"{os.getloadavg()[2]:.0f}"
+        one, strong, last[engine] = (measure(engine, *run) for run in ((1, BATCH), (2, BATCH), (2, 2 * BATCH)))
+        measured[engine, "strong"] = [(1, BATCH, one[0]), (2, BATCH, strong[0])]
+        measured[engine, "weak"] = [(1, BATCH, one[0]), (2, 2 * BATCH, last[engine][0])]
+    _, parameters, arrays, latency = last["jax"]
     lines, paper, step = report(measured, parameters)
+    gained = measured["jax", "weak"][1][2] - step
     needed = 4 * parameters * 2 * 63 / 64 / step
     text = f"""# Scaling
 
 `python benchmarks/scaling.py`: the default network, the fastest of {EPOCHS - 1} epochs of {STEPS} steps, on
-{len(os.sched_getaffinity(0))} cores of a processor, one core a device. The load average over 15 minutes was {load},
-this benchmark's processes among it: where it exceeds the cores, a line may be wrong by a factor, and an efficiency
-above 100% is such an error.
+{len(os.sched_getaffinity(0))} cores of a processor, one core a device.
+The load average over 5 minutes was {os.getloadavg()[1]:.1f}, this benchmark included.
 
 {chr(10).join(lines)}
+
+On JAX, each process needs {1000 * latency:.1f} ms to sum 1000 numbers over both, though their bytes would take no time:
+on one core, the thread that computes and the one that talks wait for each other. A step sums
+{arrays} arrays of gradients at least, so about {1000 * latency * arrays:.0f} ms; weak scaling adds {1000 * gained:.0f} ms to a step.
+Devices that do not share a core with the network's thread are not held up in this way; none were here to
+measure. The two devices of TensorFlow are in one process, and sum in its memory.
 
 ## What bounds it at 8 and at 64
 
@@ -109,7 +135,8 @@ bytes in a ring. Against the step of one core above, on paper:
 Weak scaling keeps {BATCH} images a device, so that the step stays as long as it is, and the bytes hardly grow with n:
 over a link faster than {needed / 1e6:.0f} MB/s, the step of such a core outlasts its all-reduce at 64 devices. The faster the
 device, the faster the link must be, in proportion. Strong scaling divides the step by n, and leaves the bytes: at 64
-devices each has {BATCH // 64} images, and its link must be 64 times as fast.
+devices each has {BATCH // 64} images, and its link must be 64 times as fast, and the delay of each of the {arrays} sums weighs more
+than its bytes.
 """
     Path(__file__).with_name("SCALING.md").write_text(text)
     print(text)
