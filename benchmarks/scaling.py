@@ -121,7 +121,7 @@ The load average over 5 minutes was {os.getloadavg()[1]:.1f}, this benchmark inc
 
 On JAX, each process needs {1000 * latency:.1f} ms to sum 1000 numbers over both, though their bytes would take no time:
 on one core, the thread that computes and the one that talks wait for each other. A step sums
-{arrays} arrays of gradients at least, so about {1000 * latency * arrays:.0f} ms; weak scaling adds {1000 * gained:.0f} ms to a step.
+{arrays} arrays of gradients at least, so about {1000 * latency * arrays:.0f} ms; weak scaling adds {1000 * gained:.0f} ms.
 Devices that do not share a core with the network's thread are not held up in this way; none were here to
 measure. The two devices of TensorFlow are in one process, and sum in its memory.
 

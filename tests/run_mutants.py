@@ -53,9 +53,16 @@ def first_failure(patch, what):
     return failed[1]
 
 
+def in_order(patch):
+    """The test files, those named like the module with the bug first; if none is, those of the command line, which come last."""
+    module = re.search(r"^\+\+\+ b/vae_keras/(\w+)", patch.read_text(), re.MULTILINE)[1]
+    named = [file for file in FILES if file == f"tests/test_{module}.py"]
+    return named + [file for file in FILES if file not in named] if named else FILES[::-1]
+
+
 def verdicts(patch):
     """The first failures of the unit tests and, for the bugs of tutorials, of the notebook that is to notice."""
-    found = [first_failure(patch, FILES)]
+    found = [first_failure(patch, in_order(patch))]
     if patch.stem.startswith("peers_"):
         notebook = NOTEBOOKS.get(patch.stem)
         found.append(notebook and first_failure(patch, ["--nbval", f"notebooks/{notebook}.ipynb"]))
