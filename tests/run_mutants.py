@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # the quick ones first: the first failure ends a run
-NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "main")
+NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "export", "main")
 SLOWER = ("properties", "distribute", "faults")
 FILES = [f"tests/test_{name}.py" for name in (*NAMES, *SLOWER)]
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml")

@@ -184,7 +184,7 @@ class TestBadInput:
         assert ended.value.code == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
-    @pytest.mark.parametrize("command", ["figures", "train", "sample", "evaluate"])
+    @pytest.mark.parametrize("command", ["figures", "train", "sample", "evaluate", "export"])
     def test_help_names_each_option(self, command, capsys):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])

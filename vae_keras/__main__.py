@@ -1,4 +1,4 @@
-"""The command line: `python -m vae_keras figures | train | sample | evaluate`."""
+"""The command line: `python -m vae_keras figures | train | sample | evaluate | export`."""
 
 import argparse
 import contextlib
@@ -92,6 +92,10 @@ def _parser():
     command.add_argument("model", help="a saved .keras file")
     command.add_argument("--data", help="your own images, as for train; the MNIST test set if not given")
     command.add_argument("--num-samples", type=_integer, default=100, help="draws of z an image for log P(X)")
+
+    command = add("export", "write encoder and decoder of a saved model for other runtimes", "exported", "folder for the two files")
+    command.add_argument("model", help="a saved .keras file")
+    command.add_argument("--format", choices=("onnx",), default="onnx", help="of the files: ONNX")
     return parser
 
 

@@ -13,6 +13,7 @@ from vae_keras import plots
 from vae_keras.data import check_images, load_images, load_mnist
 from vae_keras.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.evaluation import kl_per_latent, sample_quality, train_classifier
+from vae_keras.export import check_can_export, export_onnx
 from vae_keras.figures import mnist_figures
 from vae_keras.files import atomic_path, check_writable
 from vae_keras.model import ConvVAE, load_vae
@@ -87,6 +88,22 @@ def evaluate(seed, output, model, data, num_samples):
             partial.write_text(json.dumps(results, indent=2) + "\n")
         results["files"] = [output]
     return results
+
+
+def export(seed, output, model, format):
+    """Write the encoder and the decoder as files of their own, each checked against Keras on 16 random inputs."""
+    check_can_export()
+    paths = {part: str(Path(output) / f"{part}.{format}") for part in ("encoder", "decoder")}
+    for path in paths.values():
+        check_writable(path)
+    vae, rng = load_vae(model), np.random.default_rng(seed)
+    if vae.compute_dtype != "float32":
+        raise ValueError(f"{model} computes in {vae.compute_dtype}; only a float32 model can be exported.")
+    images = rng.random((16, *vae.image_shape), dtype="float32")
+    latents = rng.standard_normal((16, vae.latent_dim), dtype="float32")
+    gaps = {part: export_onnx(getattr(vae, part), paths[part], x) for part, x in (("encoder", images), ("decoder", latents))}
+    differences = {f"{part}, largest difference from Keras": float(f"{gap:.1g}") for part, gap in gaps.items()}
+    return {**differences, "files": list(paths.values())}
 
 
 def _fit(x_train, x_test, path, seed, network, epochs=None, batch_size=None, resume=False, distribute=False, **model):
