@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup figures test test-slow lint unit notebooks-test notebooks benchmark lab mutants lock
+MODELS := docs/_build/models
+
+.PHONY: help setup figures test test-slow lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -17,10 +19,14 @@ setup: .venv/ready  ## Install the locked requirements and the package into .ven
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv/site: requirements-site.lock .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-site.lock
+	@touch $@
+
 figures: setup  ## Train the default network on MNIST, and write the figures and the model to figures/
 	$(BIN)/python -m vae_keras figures
 
-test: lint unit notebooks-test  ## Lint, run the unit tests on TensorFlow and on JAX, and validate the notebooks
+test: lint unit notebooks-test site-test  ## Lint, run the unit tests on TensorFlow and on JAX, validate the notebooks, and test the site
 
 test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -30,8 +36,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-unit: setup
-	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py
+unit: .venv/site
+	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore-glob='tests/test_site*'
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py tests/test_sampling.py tests/test_evaluation.py tests/test_data.py tests/test_files.py tests/test_plots.py
 
 notebooks-test: setup
@@ -49,8 +55,41 @@ benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-mutants: setup  ## Plant each bug of tests/mutants/ in a copy, and see that a test finds it
+mutants: .venv/site  ## Plant each bug of tests/mutants/ in a copy, and see that a test finds it
 	$(BIN)/python tests/run_mutants.py
 
-lock:  ## Lock the newest versions that requirements.txt allows (needs uv)
+site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
+	rm -rf site docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
+	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer
+	cp -R notebooks figures benchmarks docs/explorer LICENSE CITATION.cff docs/_build/source
+	cp vae_keras/MNIST_NOTICE.md docs/_build/source/vae_keras
+	cp README.md docs/_build/source/index.md
+	cd docs/node_modules/mathjax && cp -R LICENSE tex-chtml.js a11y input sre ui ../../_build/static/mathjax
+	cp -R docs/node_modules/@mathjax/mathjax-newcm-font/chtml* docs/_build/static/mathjax/fonts/mathjax-newcm-font
+	cp docs/explorer/*.css docs/explorer/*.js docs/_build/extra/explorer
+	$(BIN)/python docs/explorer_data.py $(MODELS) docs/_build/extra/explorer
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d docs/_build/doctrees docs/_build/source docs/_build/html
+	mv docs/_build/html site
+
+docs/node_modules/.package-lock.json: docs/package-lock.json
+	npm ci --prefix docs --ignore-scripts --no-audit --no-fund
+
+# those of `make figures`, if it has run; else trained as it trains them, without writing its figures again
+$(MODELS)/vae.keras: | .venv/ready
+	@mkdir -p $(MODELS)
+	@cp figures/vae.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --output $@
+
+$(MODELS)/vae_2_latents.keras: | .venv/ready
+	@mkdir -p $(MODELS)
+	@cp figures/vae_2_latents.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --latent-dim 2 --epochs 5 --output $@
+
+# where VAE_KERAS_NEED_SITE is set, as in .ci/run, what is missing is an error
+site-test: .venv/site  ## Build the site and test it in Chromium, where Node.js and Chromium are
+	@missing=; $(BIN)/python -c 'import sphinx' 2>/dev/null || missing="Python 3.11 or later"; \
+	command -v npm >/dev/null || missing="$$missing Node.js"; test -x /usr/bin/chromium || missing="$$missing /usr/bin/chromium"; \
+	if [ -z "$$missing" ]; then $(MAKE) site && $(BIN)/python -m pytest tests/test_site*.py; \
+	else echo "SKIPPED: the site and its tests, which need $$missing"; test -z "$$VAE_KERAS_NEED_SITE"; fi
+
+lock:  ## Lock the newest versions that requirements.txt and requirements-site.txt allow (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.10 --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile requirements-site.txt --constraints requirements.lock --universal --python-version 3.10 --generate-hashes --no-header --quiet -o requirements-site.lock

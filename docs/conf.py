@@ -1,0 +1,57 @@
+"""The site: the README, the notebooks with their stored outputs, and the explorer. `make site` puts them into docs/_build/source."""
+
+project = "vae_keras"
+copyright = "the authors of vae_keras, under the MIT licence"
+html_title = "Variational autoencoders, taken apart"
+
+extensions = ["myst_nb", "sphinx_copybutton"]
+exclude_patterns = ["benchmarks/records", "**/.ipynb_checkpoints"]
+root_doc = "index"
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3  # the README links to its own headings
+nb_execution_mode = "off"  # what is stored is shown
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # it would come from another host; the slider's still picture is shown instead
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+
+html_theme = "furo"
+html_static_path = ["_build/static", "site.css"]
+html_extra_path = ["_build/extra"]  # the explorer's scripts, models and data
+html_css_files = ["site.css"]
+html_copy_source = False
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+
+mathjax_path = "mathjax/tex-chtml.js"  # with its fonts, from npm
+mathjax4_config = {"loader": {"paths": {"fonts": "[mathjax]/fonts"}}}
+
+CONTENTS = """
+```{toctree}
+:hidden:
+:caption: Touch it
+explorer/index
+```
+```{toctree}
+:hidden:
+:caption: The notebooks
+:glob:
+notebooks/*
+```
+```{toctree}
+:hidden:
+:caption: More
+benchmarks/RESULTS
+vae_keras/MNIST_NOTICE
+```
+"""
+
+
+def _add_contents(app, docname, source):
+    """The README is the front page; what a site needs besides, GitHub's readers do not."""
+    if docname == root_doc:
+        source[0] += CONTENTS
+
+
+def setup(app):
+    app.connect("source-read", _add_contents)
