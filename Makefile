@@ -83,12 +83,11 @@ $(MODELS)/vae_2_latents.keras: | .venv/ready
 	@mkdir -p $(MODELS)
 	@cp figures/vae_2_latents.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --latent-dim 2 --epochs 5 --output $@
 
-# where VAE_KERAS_NEED_SITE is set, as in .ci/run, what is missing is an error
-site-test: .venv/site  ## Build the site and test it in Chromium, where Node.js and Chromium are
-	@missing=; $(BIN)/python -c 'import sphinx' 2>/dev/null || missing="Python 3.11 or later"; \
-	command -v npm >/dev/null || missing="$$missing Node.js"; test -x /usr/bin/chromium || missing="$$missing /usr/bin/chromium"; \
-	if [ -z "$$missing" ]; then $(MAKE) site && $(BIN)/python -m pytest tests/test_site*.py; \
-	else echo "SKIPPED: the site and its tests, which need $$missing"; test -z "$$VAE_KERAS_NEED_SITE"; fi
+# what is missing is an error where VAE_KERAS_NEED_SITE is set, as in .ci/run
+site-test: .venv/site  ## Build the site and test it in a browser, where Node.js and Chromium are; say so where they are not
+	@if ! $(BIN)/python -c 'import sphinx' 2>/dev/null; then echo "SKIPPED: the site and its tests, which need Python 3.11 or later"; \
+	elif command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest tests/test_site*.py; \
+	else echo "SKIPPED: the site and its tests, which need npm and chromium"; test -z "$$VAE_KERAS_NEED_SITE"; fi
 
 lock:  ## Lock the newest versions that requirements.txt and requirements-site.txt allow (needs uv)
 	uv pip compile requirements.txt --universal --python-version 3.10 --generate-hashes --no-header --quiet -o requirements.lock

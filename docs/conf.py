@@ -1,4 +1,4 @@
-"""The site: the README, the notebooks with their stored outputs, and the explorer. `make site` puts them into docs/_build/source."""
+"""The site: README, notebooks with their stored outputs, and explorer, which `make site` puts into docs/_build/source."""
 
 project = "vae_keras"
 copyright = "the authors of vae_keras, under the MIT licence"
@@ -17,9 +17,9 @@ nb_ipywidgets_js = {}  # it would come from another host; the slider's still pic
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 html_theme = "furo"
-html_static_path = ["_build/static", "site.css"]
+html_static_path = ["_build/static", "site.css", "site.js"]
 html_extra_path = ["_build/extra"]  # the explorer's scripts, models and data
-html_css_files = ["site.css"]
+html_css_files, html_js_files, html_favicon = ["site.css"], ["site.js"], "favicon.svg"
 html_copy_source = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
@@ -42,7 +42,7 @@ notebooks/*
 :hidden:
 :caption: More
 benchmarks/RESULTS
-vae_keras/MNIST_NOTICE
+The data and its licence <vae_keras/MNIST_NOTICE>
 ```
 """
 
@@ -53,5 +53,12 @@ def _add_contents(app, docname, source):
         source[0] += CONTENTS
 
 
+def _give_headings_a_level(app, pagename, templatename, context, doctree):
+    """Sphinx gives the captions of the navigation the role of a heading without the level that the role asks for."""
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app):
     app.connect("source-read", _add_contents)
+    app.connect("html-page-context", _give_headings_a_level, priority=900)  # after the theme has made it

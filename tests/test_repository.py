@@ -20,15 +20,30 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def requirements():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+LOCKS = ("requirements", "requirements-site")  # each a list of ranges, .txt, and what was compiled from it, .lock
+
+
+def requirements(name="requirements"):
+    lines = (ROOT / f"{name}.txt").read_text().splitlines()
     return {r.name: r for line in lines if line and not line.startswith("#") for r in [Requirement(line)]}
 
 
-def locked():
+def locked(name="requirements"):
     """Each locked version as (requirement, number of hashes)."""
-    entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().replace("\\\n", ""))
+    entries = re.split(r"\n(?=\S)", (ROOT / f"{name}.lock").read_text().replace("\\\n", ""))
     return [(Requirement(entry.split("--hash")[0].strip()), entry.count("--hash=sha256:")) for entry in entries if entry[0] != "#"]
+
+
+def locked_versions(name, python):
+    """The versions that a lock holds for Linux and one Python; each with a hash, and none twice."""
+    environment = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
+    versions = {}
+    for requirement, hashes in locked(name):
+        assert hashes, f"{requirement} has no hash"
+        if not requirement.marker or requirement.marker.evaluate(environment):
+            assert requirement.name not in versions
+            versions[requirement.name] = Version(str(requirement.specifier).removeprefix("=="))
+    return versions
 
 
 def test_what_the_package_needs_is_what_requirements_txt_says():
@@ -45,24 +60,44 @@ def test_conda_takes_everything_but_python_from_requirements_txt():
     assert PYPROJECT["project"]["requires-python"] == ">=3.10,<3.14"
 
 
+def test_the_extras_are_what_requirements_site_txt_says():
+    listed, extras = requirements("requirements-site"), PYPROJECT["project"]["optional-dependencies"]
+    for name in ("onnx", "site"):
+        needed = {r.name: r for r in map(Requirement, extras[name]) if r.name != "vae_keras"}
+        assert all(str(r) == str(listed.pop(r.name)) for r in needed.values()), name
+    assert listed == {}
+    assert "vae_keras[onnx]" in extras["site"]
+
+
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_lock_holds_one_tested_version_of_each_requirement_for_each_python(python):
-    environment = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": "linux"}
-    versions = {}
-    for requirement, hashes in locked():
-        assert hashes, f"{requirement} has no hash"
-        if not requirement.marker or requirement.marker.evaluate(environment):
-            assert requirement.name not in versions
-            versions[requirement.name] = Version(str(requirement.specifier).removeprefix("=="))
-    for name, requirement in requirements().items():
-        assert requirement.specifier.contains(versions[name]), name
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_holds_one_tested_version_of_each_requirement_for_each_python(name, python):
+    versions = locked_versions(name, python)
+    for requirement in requirements(name).values():
+        if not requirement.marker or requirement.marker.evaluate({"python_version": python}):
+            assert requirement.specifier.contains(versions[requirement.name]), requirement
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_both_locks_fit_into_one_environment(python):
+    versions, more = (locked_versions(name, python) for name in LOCKS)
+    assert {name: version for name, version in more.items() if versions.get(name, version) != version} == {}
+    assert {"numpy", "protobuf"} <= versions.keys() & more.keys()
+
+
+@pytest.mark.parametrize("name", [*(f"{name}.lock" for name in LOCKS), "docs/package-lock.json"])
+def test_a_lock_names_no_host_to_download_from(name):
+    assert not re.search(r"https?://|--index-url|--find-links|resolved", (ROOT / name).read_text())
 
 
 def test_the_workflow_and_ci_run_what_the_readme_says():
     workflow = (ROOT / ".github/workflows/test.yml").read_text()
     assert all(f'"{python}"' in workflow for python in PYTHONS)
     assert ".ci/run" in workflow
-    assert (ROOT / ".ci/run").read_text().rstrip().endswith("make test")
+    ci = (ROOT / ".ci/run").read_text()
+    assert ci.rstrip().endswith("make test")
+    assert "export VAE_KERAS_NEED_SITE=1" in ci  # a site that cannot be built or tested fails there
+    assert "site-test" in re.findall(r"^test: (.*?)  ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
     readme = (ROOT / "README.md").read_text()
     assert "make figures" in readme
     assert "make test" in readme
@@ -72,10 +107,10 @@ def test_the_audit_reads_the_lock_on_each_python_and_is_no_part_of_make_test():
     workflows = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
     audit = workflows["audit.yml"]
     assert all(f'"{python}"' in audit for python in PYTHONS)
-    assert "pip_audit --requirement requirements.lock --require-hashes" in audit
-    assert audit.count("paths: [requirements.lock,") == 2
+    assert all(f"--requirement {name}.lock --require-hashes" in audit for name in LOCKS)
+    assert audit.count("paths: [requirements.lock, requirements-site.lock,") == 2
     assert "cron:" in audit
-    assert "audit" not in (ROOT / "Makefile").read_text()
+    assert "pip_audit" not in (ROOT / "Makefile").read_text()
     for name, workflow in workflows.items():
         assert re.findall(r"permissions:\n((?:  .*\n)*)", workflow) == ["  contents: read\n"], name
         assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", workflow)), name
