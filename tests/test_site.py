@@ -28,7 +28,10 @@ CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]  # so that it calls no host of its own
 EXPLORER, NOTEBOOK = "explorer/index.html", "notebooks/07_mnist_vae.html"
-MODELS = {"decoder_2d": ROOT / "figures/vae_2_latents.keras", "decoder_64d": ROOT / "figures/vae.keras"}
+MODELS = {  # that the site was built from
+    "decoder_2d": ROOT / "docs/_build/models/vae_2_latents.keras",
+    "decoder_64d": ROOT / "docs/_build/models/vae.keras",
+}
 FILES = {  # what the explorer loads: the parts of the page that cannot do without
     "ort-wasm-simd-threaded.wasm.zlib": ("pad", "samples", "walk"),
     "ort.wasm.bundle.min.mjs": ("pad", "samples", "walk"),
@@ -139,28 +142,20 @@ def where(page):
 # ---- All pages
 
 
-def test_every_page_opens_in_peace_and_asks_no_other_host(page, address):
+def test_every_page_opens_in_peace_asks_no_other_host_and_renders_its_equations(page, address):
     seen = listen(page)
-    pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-    assert {"index.html", EXPLORER, NOTEBOOK} <= set(pages)
-    for path in pages:
+    pages = {path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")}
+    assert {"index.html", EXPLORER, *(f"notebooks/{path.stem}.html" for path in ROOT.glob("notebooks/*.ipynb"))} <= pages
+    for path in sorted(pages):
         page.goto(path)
         page.wait_for_load_state("networkidle")
-        assert not seen.trouble, path
+        if path.startswith("notebooks/"):
+            assert page.locator("mjx-container").count() >= page.locator(".math").count() > 0, path
+        assert page.locator("mjx-merror").count() == 0, path
+        prose = "\n".join(page.locator("p, li, td").all_inner_texts())  # code is in none of them by itself
+        assert not re.findall(r"\$\$|\\[(\[]|\\(?:frac|mathcal|mu|sum|log|sigma|begin)\b", prose), path
+        assert seen.trouble == [], path
     assert [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))] == []
-
-
-@pytest.mark.parametrize("notebook", sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")))
-def test_equations_are_rendered(page, notebook):
-    page.goto(f"notebooks/{notebook}.html")
-    page.wait_for_function("window.MathJax?.startup?.promise")
-    page.evaluate("MathJax.startup.promise.then(() => 0)")
-    assert page.locator("mjx-container").count() >= page.locator(".math").count() > 0
-    assert page.locator("mjx-merror").count() == 0
-    prose = page.evaluate(
-        "[...document.querySelectorAll('main p, article p')].filter(p => !p.closest('pre')).map(p => p.innerText).join('\\n')"
-    )
-    assert not re.findall(r"\$\$|\\[(\[]|\\(?:frac|mathcal|mu|sum|log|sigma|begin)\b", prose)
 
 
 @pytest.mark.parametrize("path", ["index.html", NOTEBOOK, EXPLORER])
@@ -208,7 +203,7 @@ def _explorer_data():
     return module
 
 
-@pytest.mark.skipif(not all(path.is_file() for path in MODELS.values()), reason="no models in figures/ (make figures)")
+@pytest.mark.skipif(not all(path.is_file() for path in MODELS.values()), reason="no models in docs/_build/models (make site)")
 def test_the_pages_data_are_what_the_encoders_say():
     (x_train, _), (x, labels) = load_mnist()
     points, digits, mixture = (data()[part] for part in ("points", "digits", "mixture"))
@@ -233,13 +228,17 @@ def test_the_pages_data_are_what_the_encoders_say():
 
 def test_draws_from_the_mixture_have_its_moments(page):
     open_explorer(page)
-    mixture = {"used": [3, 1], "weights": [0.25, 0.75], "means": [[6, -2], [-6, 4]], "roots": [[[2, 0], [1.5, 0.5]]] * 2}
-    call = "async mixture => Array.from({length: 5000}, () => explorer.drawMixture(mixture))"
+    mixture = {"used": [3, 1], "weights": [0.25, 0.75], "means": [[16, -2], [-16, 4]], "roots": [[[2, 0], [1.5, 0.5]]] * 2}
+    call = """mixture => {
+        let state = 1;  // a chance that is the same in every run: Park and Miller's generator
+        Math.random = () => (state = 48271 * state % 2147483647) / 2147483647;
+        return Array.from({length: 5000}, () => explorer.drawMixture(mixture));
+    }"""
     z = np.array(page.evaluate(call, mixture))
     assert z.shape == (5000, 64)
-    first = z[:, 3] > 0  # three standard deviations from either centre
+    first = z[:, 3] > 0
     assert abs(first.mean() - 0.25) < 0.03
-    for chosen, centre in ((first, [6, -2]), (~first, [-6, 4])):
+    for chosen, centre in ((first, [16, -2]), (~first, [-16, 4])):
         np.testing.assert_allclose(z[chosen][:, [3, 1]].mean(axis=0), centre, atol=0.3)
         np.testing.assert_allclose(np.cov(z[chosen][:, [3, 1]].T), [[4, 3], [3, 2.5]], atol=0.6)
     others = np.delete(z, [1, 3], axis=1)
@@ -339,8 +338,15 @@ def test_the_walk_leads_from_one_picked_digit_to_the_other(page):
     assert np.abs(shown - before).max() > 0.1
 
 
-@pytest.mark.parametrize("harm", ["missing", "cut short", "one byte wrong"])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        (file, harm)
+        for file in FILES
+        for harm in ("missing", "cut short", "one byte wrong")
+        if not (file.endswith(".mjs") and harm == "one byte wrong")  # a script has no checksum
+    ],
+)
 def test_a_missing_or_damaged_file_is_told_to_the_reader(page, file, harm):
     content = bytearray((SITE / "explorer" / file).read_bytes())
     content[len(content) // 2] ^= 0x40
@@ -349,8 +355,6 @@ def test_a_missing_or_damaged_file_is_told_to_the_reader(page, file, harm):
         "cut short": {"body": bytes(content[: len(content) // 2])},
         "one byte wrong": {"body": bytes(content)},
     }
-    if file.endswith(".mjs") and harm == "one byte wrong":
-        pytest.skip("a script has no checksum")
     page.route(f"**/{file}", lambda route: route.fulfill(content_type="text/javascript", **answers[harm]))
     exceptions = []
     page.on("pageerror", lambda error: exceptions.append(str(error)))
@@ -379,7 +383,7 @@ def test_the_first_picture_is_there_within_two_seconds(browser, address):
         with browser.new_context(base_url=address) as context:
             page = context.new_page()
             page.goto(EXPLORER)
-            page.wait_for_function("document.querySelector('#pad-status').textContent.startsWith('Ready')")
+            page.wait_for_function("document.querySelector('#pad-status').textContent.startsWith('Drag')")
             seconds.append(page.evaluate("performance.now()") / 1000)
     print("seconds to the first picture:", seconds)
     assert min(seconds) <= 2

@@ -7,11 +7,16 @@ const STEPS = 11; // pictures in a walk
 // ---- Loading: each file is fetched once, and any trouble with it becomes one message that a reader can act on
 
 const here = (name) => new URL(name, import.meta.url).href;
-const once = (load, kept = {}) => (name) => (kept[name] ??= load(name).catch((error) => { throw readable(name, error); }));
+
+function once(load) {
+  const kept = {};
+  return (name) => (kept[name] ??= load(name).catch((error) => { throw readable(name, error); }));
+}
 
 function readable(name, error) {
   if (error.readable) return error;
-  const message = `The file ${name} is missing or damaged (${error.message}). Reload the page; if that does not help, build the site again with “make site”.`;
+  const advice = "Reload the page; if that does not help, build the site again with “make site”.";
+  const message = `The file ${name} is missing or damaged. ${advice} (The browser says: ${error.message})`;
   return Object.assign(new Error(message), { readable: true });
 }
 
@@ -102,6 +107,11 @@ function drawMap(canvas, { points, colours }) {
     context.fill();
   });
   context.globalAlpha = 1;
+  Object.assign(context, { font: "italic 34px serif", fillStyle: "#000", strokeStyle: "#fff", lineWidth: 8 });
+  for (const [name, x, y] of [["z₁ →", size - 80, size / 2 - 12], ["z₂ ↑", size / 2 + 12, 40]]) {
+    context.strokeText(name, x, y);
+    context.fillText(name, x, y);
+  }
   Object.assign(context, { font: "bold 28px sans-serif", textAlign: "center", textBaseline: "middle", lineWidth: 3 });
   colours.forEach((colour, digit) => { // at the middle of its dots, for readers who cannot go by colour
     const own = points.z.filter((_, i) => points.labels[i] === digit).map(place);
@@ -145,13 +155,13 @@ async function startPad() {
     z = latent.map((value) => Math.min(REACH, Math.max(-REACH, value)));
     const [x, y] = place(z);
     Object.assign(marker.style, { left: `${100 * x}%`, top: `${100 * y}%` });
-    $("#where").textContent = `z = (${z.map(signed).join(", ")}). Nearest test digit: ${nearest(z, data.points)}`;
+    $("#where").textContent = `z = (${z.map(signed).join(", ")})\nNearest test digit: ${nearest(z, data.points)}`;
     return show(z);
   };
   await moveTo([-1, 0]);
   drawMap($("#map"), data);
   drawLegend(data.colours);
-  $("#pad-status").textContent = "Ready: drag the point, or use the arrow keys.";
+  $("#pad-status").textContent = "Drag the point with a mouse or a finger; or Tab to the map and use the arrow keys, with Shift for larger steps.";
   pad.addEventListener("pointerdown", (event) => pad.setPointerCapture(event.pointerId));
   for (const type of ["pointerdown", "pointermove"]) {
     pad.addEventListener(type, (event) => pad.hasPointerCapture(event.pointerId) && moveTo(latentAt(event, pad)));
