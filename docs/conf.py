@@ -1,5 +1,7 @@
 """The site: README, notebooks with their stored outputs, and explorer, which `make site` puts into docs/_build/source."""
 
+from docutils import nodes
+
 project = "vae_keras"
 copyright = "the authors of vae_keras, under the MIT licence"
 html_title = "Variational autoencoders, taken apart"
@@ -24,7 +26,10 @@ html_copy_source = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 mathjax_path = "mathjax/tex-chtml.js"  # with its fonts, from npm
-mathjax4_config = {"loader": {"paths": {"fonts": "[mathjax]/fonts"}}}
+mathjax4_config = {
+    "loader": {"paths": {"fonts": "[mathjax]/fonts"}},
+    "output": {"displayAlign": "left", "displayIndent": "0", "displayOverflow": "scroll", "matchFontHeight": False},
+}
 
 CONTENTS = """
 ```{toctree}
@@ -50,7 +55,14 @@ The data and its licence <vae_keras/MNIST_NOTICE>
 def _add_contents(app, docname, source):
     """The README is the front page; what a site needs besides, GitHub's readers do not."""
     if docname == root_doc:
-        source[0] += CONTENTS
+        source[0] = source[0].replace("](docs/", "](") + CONTENTS
+
+
+def _leave_equations_alone(app, doctree):
+    """Sphinx would put an equation of several lines into a split, where MathJax takes no tag for its number."""
+    for equation in doctree.findall(nodes.math_block):
+        equation["no-wrap"] = True
+        equation[:] = [nodes.Text(rf"\[{equation.astext()}\]")]
 
 
 def _give_headings_a_level(app, pagename, templatename, context, doctree):
@@ -61,4 +73,5 @@ def _give_headings_a_level(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("source-read", _add_contents)
+    app.connect("doctree-read", _leave_equations_alone)
     app.connect("html-page-context", _give_headings_a_level, priority=900)  # after the theme has made it

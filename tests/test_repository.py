@@ -112,7 +112,9 @@ def test_the_audit_reads_the_lock_on_each_python_and_is_no_part_of_make_test():
     assert "cron:" in audit
     assert "pip_audit" not in (ROOT / "Makefile").read_text()
     for name, workflow in workflows.items():
-        assert re.findall(r"permissions:\n((?:  .*\n)*)", workflow) == ["  contents: read\n"], name
+        assert re.search(r"^permissions:\n((?:  .*\n)*)", workflow, re.MULTILINE)[1] == "  contents: read\n", name
+        writes = ["pages: write", "id-token: write"] if name == "pages.yml" else []
+        assert re.findall(r"\S+: write", workflow) == writes, name
         assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", workflow)), name
 
 

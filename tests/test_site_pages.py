@@ -87,6 +87,15 @@ def test_a_notebook_is_shown_as_it_is_stored_its_figures_captioned(path):
     assert all(figure.img and len(figure.figcaption.get_text()) > 20 for figure in figures)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_equations_reach_mathjax_as_they_are_written(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    written = [f"\\[{equation}\\]" for equation in re.findall(r"\$\$(.*?)\$\$", prose, re.DOTALL)]
+    shown = [equation.get_text() for equation in of_the_notebook(path).select("div.math")]
+    assert ["".join(equation.split()) for equation in shown] == ["".join(equation.split()) for equation in written]
+
+
 def test_equations_are_set_by_what_comes_with_the_site():
     page = str(of_the_notebook(NOTEBOOKS[5]))
     assert "_static/mathjax/tex-chtml.js" in page
