@@ -47,6 +47,7 @@ notebooks/*
 :hidden:
 :caption: More
 benchmarks/RESULTS
+benchmarks/SCALING
 The data and its licence <vae_keras/MNIST_NOTICE>
 ```
 """
