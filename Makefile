@@ -60,13 +60,14 @@ mutants: .venv/site  ## Plant each bug of tests/mutants/ in a copy, and see that
 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
 	rm -rf site docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
-	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer
+	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer docs/_build/extra/notebooks
 	cp -R notebooks figures benchmarks docs/explorer LICENSE CITATION.cff Makefile .github docs/_build/source
 	cp vae_keras/MNIST_NOTICE.md docs/_build/source/vae_keras
 	cp README.md docs/_build/source/index.md
 	cd docs/node_modules/mathjax && cp -R LICENSE tex-chtml.js a11y input sre ui ../../_build/static/mathjax
 	cp -R docs/node_modules/@mathjax/mathjax-newcm-font/chtml* docs/_build/static/mathjax/fonts/mathjax-newcm-font
 	cp docs/explorer/*.css docs/explorer/*.js docs/_build/extra/explorer
+	cp notebooks/*.ipynb docs/_build/extra/notebooks
 	$(BIN)/python docs/explorer_data.py $(MODELS) docs/_build/extra/explorer
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d docs/_build/doctrees docs/_build/source docs/_build/html
 	mv docs/_build/html site

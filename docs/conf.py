@@ -13,6 +13,10 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # the README links to its own headings
+myst_html_meta = {
+    "description": "Variational autoencoders on MNIST, each equation beside the code that computes it, and a latent space to touch"
+}
+copybutton_selector = ":not(.cell_output) > div.highlight pre"  # of code, not of what it prints
 nb_execution_mode = "off"  # what is stored is shown
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # it would come from another host; the slider's still picture is shown instead
@@ -28,6 +32,7 @@ pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-con
 mathjax_path = "mathjax/tex-chtml.js"  # with its fonts, from npm
 mathjax4_config = {
     "loader": {"paths": {"fonts": "[mathjax]/fonts"}},
+    "options": {"a11y": {"inTabOrder": False}},  # a sentence would hold many stops
     "output": {"displayAlign": "left", "displayIndent": "0", "displayOverflow": "scroll", "matchFontHeight": False},
 }
 
@@ -56,7 +61,7 @@ The data and its licence <vae_keras/MNIST_NOTICE>
 def _add_contents(app, docname, source):
     """The README is the front page; what a site needs besides, GitHub's readers do not."""
     if docname == root_doc:
-        source[0] = source[0].replace("](docs/", "](") + CONTENTS
+        source[0] = source[0].replace("on the [site](#the-site) you drag", "drag").replace("](docs/", "](") + CONTENTS
 
 
 def _leave_equations_alone(app, doctree):
@@ -72,7 +77,14 @@ def _give_headings_a_level(app, pagename, templatename, context, doctree):
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
+def _offer_the_notebook(app, pagename, templatename, context, doctree):
+    if pagename.startswith("notebooks/"):
+        file = f"{pagename.split('/')[1]}.ipynb"
+        context["body"] += f'<p><a href="{file}" download>Download {file}</a>, to run it in a copy of the repository.</p>'
+
+
 def setup(app):
     app.connect("source-read", _add_contents)
     app.connect("doctree-read", _leave_equations_alone)
+    app.connect("html-page-context", _offer_the_notebook)
     app.connect("html-page-context", _give_headings_a_level, priority=900)  # after the theme has made it

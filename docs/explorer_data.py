@@ -73,19 +73,11 @@ def _mixture(z_mean, z_log_var):
     return {"used": used.tolist(), **{name: _as_list(values, 4) for name, values in parts.items()}}
 
 
-def checks(decoder, seed=0):
-    """20 latents and what Keras decodes them to, for the tests: over the pad, or from the prior."""
-    rng, shape = np.random.default_rng(seed), (20, decoder.input_shape[1])
-    z = (rng.uniform(-REACH, REACH, shape) if shape[1] == 2 else rng.standard_normal(shape)).astype("float32")
-    return {"z": z.tolist(), "pixels": decoder.predict(z, verbose=0).reshape(20, -1).tolist()}
-
-
 def main(figures, output):
     output.mkdir(parents=True, exist_ok=True)
     vaes = {name: load_rounded(figures / file) for name, file in MODELS.items()}
     for name, vae in vaes.items():
         write_decoder(vae.decoder, output / f"{name}.onnx")
-    (output / "checks.json").write_text(json.dumps({name: checks(vae.decoder) for name, vae in vaes.items()}))
     _write_compressed(output / "data.json.zlib", json.dumps(page_data(*vaes.values()), separators=(",", ":")).encode())
     _write_compressed(output / f"{WASM}.zlib", (RUNTIME / WASM).read_bytes())
     shutil.copy(RUNTIME / SCRIPT, output)

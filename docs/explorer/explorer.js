@@ -43,7 +43,9 @@ const decoder = once(async (name) => {
   };
 });
 
-const pageData = async () => JSON.parse(new TextDecoder().decode(await read("data.json.zlib")));
+const parsed = once(async (name) => JSON.parse(new TextDecoder().decode(await read(name))));
+
+const pageData = () => parsed("data.json.zlib");
 
 /** Equation 5: decode latents, an array of arrays, to the means of their images, one after the other in a Float32Array. */
 export const decode = async (name, z) => (await decoder(`${name}.onnx.zlib`))(z);
@@ -113,9 +115,8 @@ function drawMap(canvas, { points, colours }) {
     context.fillText(name, x, y);
   }
   Object.assign(context, { font: "bold 28px sans-serif", textAlign: "center", textBaseline: "middle", lineWidth: 3 });
-  colours.forEach((colour, digit) => { // at the middle of its dots, for readers who cannot go by colour
-    const own = points.z.filter((_, i) => points.labels[i] === digit).map(place);
-    const [x, y] = [0, 1].map((axis) => size * own.map((point) => point[axis]).sort((a, b) => a - b)[own.length >> 1]);
+  labelPlaces(points, colours.length).forEach(([x, y], digit) => { // for readers who cannot go by colour
+    const colour = colours[digit];
     Object.assign(context, { fillStyle: "#fff", strokeStyle: colour });
     context.beginPath();
     context.arc(x, y, 20, 0, 2 * Math.PI);
@@ -124,6 +125,23 @@ function drawMap(canvas, { points, colours }) {
     context.fillStyle = colour;
     context.fillText(digit, x, y + 2);
   });
+}
+
+/** The middle of each digit's dots on the map, in its pixels; those that would cover each other are pushed apart. */
+function labelPlaces(points, digits, size = 960, room = 46) {
+  const middles = Array.from({ length: digits }, (_, digit) => {
+    const own = points.z.filter((_, i) => points.labels[i] === digit).map(place);
+    return [0, 1].map((axis) => size * own.map((point) => point[axis]).sort((a, b) => a - b)[own.length >> 1]);
+  });
+  for (let round = 0; round < 50; round++) {
+    for (const a of middles) {
+      for (const b of middles.slice(0, middles.indexOf(a))) {
+        const [dx, dy] = [a[0] - b[0], a[1] - b[1]], distance = Math.hypot(dx, dy), push = (room - distance) / 2 / distance;
+        if (distance < room) [[a, 1], [b, -1]].forEach(([label, sign]) => { label[0] += sign * push * dx; label[1] += sign * push * dy; });
+      }
+    }
+  }
+  return middles;
 }
 
 // ---- The three parts of the page
@@ -137,13 +155,16 @@ function eachFrame(task) {
     waiting = value;
     if (running) return;
     running = true;
-    while (waiting !== null) {
-      const newest = waiting;
-      waiting = null;
-      await task(newest);
-      await new Promise(requestAnimationFrame);
+    try {
+      while (waiting !== null) {
+        const newest = waiting;
+        waiting = null;
+        await task(newest);
+        await new Promise(requestAnimationFrame);
+      }
+    } finally {
+      running = false;
     }
-    running = false;
   };
 }
 
@@ -158,17 +179,17 @@ async function startPad() {
     $("#where").textContent = `z = (${z.map(signed).join(", ")})\nNearest test digit: ${nearest(z, data.points)}`;
     return show(z);
   };
-  await moveTo([-1, 0]);
   drawMap($("#map"), data);
   drawLegend(data.colours);
-  $("#pad-status").textContent = "Drag the point with a mouse or a finger; or Tab to the map and use the arrow keys, with Shift for larger steps.";
-  pad.addEventListener("pointerdown", (event) => pad.setPointerCapture(event.pointerId));
+  await moveTo([-1.6, 0.9]);
+  $("#pad-status").textContent = "Click or drag with a mouse or a finger; or Tab to the map and use the arrow keys, with Shift for larger steps.";
+  pad.addEventListener("pointerdown", (event) => event.isPrimary && event.button === 0 && pad.setPointerCapture(event.pointerId));
   for (const type of ["pointerdown", "pointermove"]) {
     pad.addEventListener(type, (event) => pad.hasPointerCapture(event.pointerId) && moveTo(latentAt(event, pad)));
   }
   pad.addEventListener("keydown", (event) => {
     const [right, up] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
-    if (right === undefined) return;
+    if (right === undefined || event.altKey || event.ctrlKey || event.metaKey) return; // those are the browser's
     event.preventDefault(); // the page is not to scroll as well
     const step = event.shiftKey ? 0.5 : 0.1;
     moveTo([z[0] + step * right, z[1] + step * up]);
@@ -200,7 +221,7 @@ async function startSamples() {
   const { mixture } = await pageData();
   const show = eachFrame(async ({ draw, name }) => {
     paint($("#samples"), await decode("decoder_64d", Array.from({ length: 100 }, draw)), 10, 2);
-    $("#samples-status").textContent = `100 draws from ${name}, each decoded.`;
+    $("#samples-status").textContent = `100 draws from ${name}, each decoded. The mixture covers the ${mixture.used.length} latents that the model uses; the others stay N(0, 1).`;
   });
   const fromNormal = { draw: drawNormal, name: "N(0, I)" }, fromMixture = { draw: () => drawMixture(mixture), name: "the mixture" };
   await show(fromNormal);
@@ -214,7 +235,7 @@ async function startWalk() {
   const show = eachFrame(async () => {
     const [from, to] = ["from", "to"].map((end) => $(`input[name=${end}]:checked`).value);
     paint($("#walk"), await decode("decoder_64d", walk(digits.z[from], digits.z[to])), STEPS, 2);
-    $("#walk-status").textContent = `From ${digits.labels[from]} to ${digits.labels[to]} in ${STEPS - 1} equal steps.`;
+    $("#walk-status").textContent = `From the ${example(from)} ${digits.labels[from]} to the ${example(to)} ${digits.labels[to]}, in ${STEPS - 1} equal steps.`;
   });
   offerDigits($("#from"), digits, 3);
   offerDigits($("#to"), digits, 7);
@@ -222,11 +243,13 @@ async function startWalk() {
   await show(true);
 }
 
+const example = (i) => (i < 10 ? "first" : "second"); // of its digit, by its place among the twenty
+
 function offerDigits(fieldset, { labels, pixels }, checked) {
   labels.forEach((label, i) => {
     const choice = document.createElement("label"), radio = document.createElement("input"), canvas = document.createElement("canvas");
     Object.assign(radio, { type: "radio", name: fieldset.id, value: i, checked: i === checked });
-    radio.setAttribute("aria-label", `${label}, ${i < 10 ? "first" : "second"} example`);
+    radio.setAttribute("aria-label", `the ${example(i)} ${label}`);
     paint(canvas, pixels[i].map((value) => value / 255));
     choice.append(radio, canvas);
     fieldset.append(choice);
