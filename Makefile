@@ -37,7 +37,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 unit: .venv/site
-	$(BIN)/python -m pytest -n 2 --ignore=tests/test_notebooks.py --ignore-glob='tests/test_site*'
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore-glob='tests/test_site*'
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py tests/test_sampling.py tests/test_evaluation.py tests/test_data.py tests/test_files.py tests/test_plots.py
 
 notebooks-test: setup
