@@ -30,15 +30,15 @@ test: lint unit notebooks-test site-test  ## Lint, run the unit tests on TensorF
 
 test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
 	$(BIN)/python -m pytest -n 2 -m slow
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/test_properties.py
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/lesson/test_properties.py
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 unit: .venv/site
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore-glob='tests/test_site*'
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py tests/test_sampling.py tests/test_evaluation.py tests/test_data.py tests/test_files.py tests/test_plots.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore=tests/site
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/lesson tests/io/test_files.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
@@ -87,7 +87,7 @@ $(MODELS)/vae_2_latents.keras: | .venv/ready
 # what is missing is an error where VAE_KERAS_NEED_SITE is set, as in .ci/run
 site-test: .venv/site  ## Build the site and test it in a browser, where Node.js and Chromium are; say so where they are not
 	@if ! $(BIN)/python -c 'import sphinx' 2>/dev/null; then echo "SKIPPED: the site and its tests, which need Python 3.11 or later"; \
-	elif command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest tests/test_site*.py; \
+	elif command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest tests/site; \
 	else echo "SKIPPED: the site and its tests, which need npm and chromium"; test -z "$$VAE_KERAS_NEED_SITE"; fi
 
 lock:  ## Lock the newest versions that requirements.txt and requirements-site.txt allow (needs uv)

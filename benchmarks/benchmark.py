@@ -24,7 +24,7 @@ from step_profile import profile_fit
 
 from vae_keras import RECIPES, VAE, load_mnist
 from vae_keras.data import MNIST_PATH
-from vae_keras.files import atomic_path
+from vae_keras._files import atomic_path
 from vae_keras.model import CHUNK
 
 HERE = Path(__file__).parent

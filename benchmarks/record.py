@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from vae_keras import RECIPES, VAE, ConvVAE, binarize, load_mnist, make_optimizer
-from vae_keras.files import atomic_path
+from vae_keras._files import atomic_path
 from vae_keras.networks import NETWORKS
 
 RECORDS = Path(__file__).with_name("records")

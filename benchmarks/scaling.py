@@ -49,7 +49,7 @@ def train(devices, batch_size):
         logical = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
     from vae_keras import ConvVAE, load_mnist, make_optimizer
-    from vae_keras.distribute import all_devices
+    from vae_keras.cli.distribute import all_devices
 
     keras.utils.set_random_seed(0)  # all processes must start from the same weights
     x = load_mnist()[0][0][: STEPS * batch_size]

@@ -17,7 +17,7 @@ from onnx.numpy_helper import from_array, to_array
 
 from vae_keras import fit_mixture_prior, load_mnist, load_vae
 from vae_keras.evaluation import IN_USE, kl_per_latent
-from vae_keras.export import export_onnx
+from vae_keras.io.export import export_onnx
 from vae_keras.plots import DIGIT_COLOURS
 
 MODELS = {"decoder_2d": "vae_2_latents.keras", "decoder_64d": "vae.keras"}

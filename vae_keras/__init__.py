@@ -1,6 +1,6 @@
 """Variational autoencoders, taken apart: the package beside the notebooks."""
 
-from vae_keras.quiet import quiet_stderr
+from vae_keras.cli.quiet import quiet_stderr
 
 with quiet_stderr():
     import keras  # noqa: F401
@@ -9,7 +9,7 @@ from vae_keras.data import binarize, load_images, load_mnist
 from vae_keras.layers import Sampling, VariationalLoss
 from vae_keras.model import VAE, ConvVAE, load_vae
 from vae_keras.sampling import draw_latents, fit_mixture_prior, interpolate, manifold_grid
-from vae_keras.training import RECIPES, make_optimizer
+from vae_keras.recipes import RECIPES, make_optimizer
 
 __all__ = [
     "RECIPES",

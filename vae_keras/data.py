@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_keras.files import check_archive
+from vae_keras._files import check_archive
 
 MNIST_PATH = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from vae_keras.training import make_optimizer
+from vae_keras.recipes import make_optimizer
 
 CONFIDENCE = 0.9  # above it, an image counts as recognised
 IN_USE = 0.01  # nats: a latent whose mean KL divergence is above it is in use

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from vae_keras.data import check_images, is_integer
-from vae_keras.files import atomic_path, check_archive
+from vae_keras._files import atomic_path, check_archive
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
 from vae_keras.networks import NETWORKS
 from vae_keras.sampling import draw_latents

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-SITE = Path(__file__).parents[1] / "site"
+SITE = Path(__file__).parents[2] / "site"
 bs4 = pytest.importorskip("bs4", reason="the site's packages are not installed: make site")
 if not (SITE / "index.html").exists():
     pytest.skip("there is no site/: make site", allow_module_level=True)

@@ -5,8 +5,8 @@ import warnings
 import keras
 import numpy as np
 
-from vae_keras.files import atomic_path
-from vae_keras.quiet import quiet_stderr
+from vae_keras._files import atomic_path
+from vae_keras.cli.quiet import quiet_stderr
 
 RTOL, ATOL = 1e-4, 1e-5  # float32 sums in another order; a wrong weight or layer shows far above
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_keras import ConvVAE, commands, evaluation, load_vae, sampling
-from vae_keras.__main__ import main
+from vae_keras import ConvVAE, evaluation, load_vae, sampling
+from vae_keras.cli import commands
+from vae_keras.cli.main import main
 
 
 def run(*arguments, cwd, **kwargs):

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_keras import VAE, ConvVAE, commands, data, load_images, load_vae, training
-from vae_keras.__main__ import main
+from vae_keras import VAE, ConvVAE, data, load_images, load_vae
+from vae_keras import recipes as training
+from vae_keras.cli import commands
+from vae_keras.cli.main import main
 
 SMALL = ("--latent-dim", "2", "--batch-size", "8")
 
@@ -141,7 +143,7 @@ class TestResume:
 KILLER = """
 import io, json, os, re, signal, sys, time, zipfile
 import h5py, numpy as np
-from vae_keras.__main__ import main
+from vae_keras.cli.main import main
 
 kills, epochs, images = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 rng, while_saving, done = np.random.default_rng(0), 0, 0

@@ -12,9 +12,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from vae_keras import commands, load_vae
-from vae_keras.__main__ import main
-from vae_keras.distribute import Place
+from vae_keras import load_vae
+from vae_keras.cli import commands
+from vae_keras.cli.main import main
+from vae_keras.cli.distribute import Place
 
 TRAIN = ("train", "--data", "../x.npz", "--epochs", "2", "--batch-size", "8", "--latent-dim", "3", "--json")
 
@@ -27,7 +28,9 @@ if sys.argv.pop(1) == "tensorflow":
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 import keras, numpy as np
 from keras import layers
-from vae_keras import VAE, commands, training
+from vae_keras import VAE
+from vae_keras import recipes as training
+from vae_keras.cli import commands
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
@@ -43,7 +46,7 @@ commands.ConvVAE = small_vae
 """
 COMMAND_LINE = f"{SETUP}\nrunpy.run_module('vae_keras', run_name='__main__')"
 DEVICES = f"""{SETUP}
-from vae_keras.__main__ import main
+from vae_keras.cli.main import main
 kept, normal, save = [], keras.random.normal, training.save_alone
 training.save_alone = lambda vae, path: (kept.append(vae), save(vae, path))
 if ON_TENSORFLOW:  # where each replica's noise is its own, and not that of one device

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 
 from vae_keras import ConvVAE
-from vae_keras.__main__ import main
-from vae_keras.export import export_onnx
+from vae_keras.cli.main import main
+from vae_keras.io.export import export_onnx
 
 
 def run_onnx(path, x):
@@ -93,7 +93,7 @@ def test_bad_input_ends_with_2_and_says_why(tmp_path, saved, capsys):
 
 def test_what_jax_saved_is_exported_on_tensorflow(tmp_path, rng):
     program = (
-        "import numpy as np, sys, vae_keras; from vae_keras.__main__ import main\n"
+        "import numpy as np, sys, vae_keras; from vae_keras.cli.main import main\n"
         "vae = vae_keras.ConvVAE(3, image_shape=(8, 8, 1)); vae.save('vae.keras')\n"
         "np.save('images.npy', vae.decoder.predict(np.load('z.npy'), verbose=0)); sys.exit(main(['export', 'vae.keras']))"
     )

@@ -22,7 +22,7 @@ from PIL import Image
 
 from vae_keras import load_mnist, load_vae
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SITE, AXE = ROOT / "site", ROOT / "docs/node_modules/axe-core/axe.min.js"
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

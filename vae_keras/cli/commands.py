@@ -11,14 +11,14 @@ import numpy as np
 
 from vae_keras import plots
 from vae_keras.data import check_images, load_images, load_mnist
-from vae_keras.distribute import Place, all_devices, tell_replicas_apart
+from vae_keras.cli.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.evaluation import kl_per_latent, sample_quality, train_classifier
-from vae_keras.export import check_can_export, export_onnx
-from vae_keras.figures import mnist_figures
-from vae_keras.files import atomic_path, check_writable
+from vae_keras.io.export import check_can_export, export_onnx
+from vae_keras.cli.figures import mnist_figures
+from vae_keras._files import atomic_path, check_writable
 from vae_keras.model import ConvVAE, load_vae
 from vae_keras.sampling import fit_mixture_prior
-from vae_keras.training import RECIPES, Checkpoint, make_optimizer
+from vae_keras.recipes import RECIPES, Checkpoint, make_optimizer
 
 
 def figures(seed, output):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from vae_keras.distribute import save_alone
+from vae_keras.cli.distribute import save_alone
 
 
 class Recipe(NamedTuple):

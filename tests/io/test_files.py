@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_keras import files
-from vae_keras.files import atomic_path, check_writable
+from vae_keras import _files as files
+from vae_keras._files import atomic_path, check_writable
 
 
 def test_a_file_appears_whole_in_a_folder_that_is_made_for_it(tmp_path):
@@ -39,7 +39,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_kill_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
     program = (
         "import itertools\n"
-        "from files import atomic_path\n"  # without the package around it, which would import Keras
+        "from _files import atomic_path\n"  # without the package around it, which would import Keras
         "for i in itertools.count():\n"
         "    with atomic_path('a.bin') as partial, open(partial, 'wb') as file:\n"
         "        for _ in range(200):\n"
