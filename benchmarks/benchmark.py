@@ -29,7 +29,9 @@ from vae_keras.model import CHUNK
 
 HERE = Path(__file__).parent
 EPOCHS_2017 = RECIPES["keng2017"].epochs
-TARGET_NATS = 99.8  # test -ELBO of the 2017 network after its 20 epochs, where no recorded run says it better
+TARGET_NATS = (
+    99.8  # test -ELBO of the 2017 network after its 20 epochs, where no recorded run says it better
+)
 MATRIX = 2048
 
 
@@ -47,7 +49,9 @@ class Sizes(NamedTuple):
     imports: int = 5
 
 
-QUICK = Sizes(2000, 200, epochs=1, keras_io_epochs=1, seeds=2, rounds=2, steps=2, draws=100, imports=2)
+QUICK = Sizes(
+    2000, 200, epochs=1, keras_io_epochs=1, seeds=2, rounds=2, steps=2, draws=100, imports=2
+)
 
 
 class Row(NamedTuple):
@@ -64,7 +68,12 @@ class Progress:
     """A bar on stderr: how many sections are done, the time so far, and what is being measured."""
 
     def __init__(self, total):
-        self.total, self.done, self.start, self.load = total, 0, time.perf_counter(), os.getloadavg()[0]
+        self.total, self.done, self.start, self.load = (
+            total,
+            0,
+            time.perf_counter(),
+            os.getloadavg()[0],
+        )
 
     def __call__(self, text):
         bar = "=" * self.done + "." * (self.total - self.done)
@@ -107,9 +116,13 @@ def images(sizes):
 
 def run_python(code):
     """Run code in a process of its own; return the number that it prints last."""
-    result = subprocess.run([sys.executable, "-c", code], cwd=HERE.parent, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=HERE.parent, capture_output=True, text=True
+    )
     if result.returncode:
-        raise RuntimeError(f"A measuring process ended with code {result.returncode}:\n{result.stderr}")
+        raise RuntimeError(
+            f"A measuring process ended with code {result.returncode}:\n{result.stderr}"
+        )
     return float(result.stdout.split()[-1])
 
 
@@ -188,7 +201,9 @@ def run_recipe(name, seed, sizes):
     progress(f"the default network by the recipe {name!r}, seed {seed}")
     x_train, x_test = images(sizes)
     epochs = sizes.epochs or RECIPES[name].epochs
-    return train(build(name, len(x_train), seed, epochs), x_train, x_test, epochs, RECIPES[name].batch_size)
+    return train(
+        build(name, len(x_train), seed, epochs), x_train, x_test, epochs, RECIPES[name].batch_size
+    )
 
 
 def seconds_2017(runs):
@@ -206,15 +221,29 @@ def section_1(sizes):
     runs, nats = training_runs(sizes), target_nats()
     seconds = statistics.median(first_to_reach(log, nats) for log in runs["fast"])
     share = seconds / seconds_2017(runs)
-    measured = f"{seconds:.1f} s, median of {len(runs['fast'])} seeds" if seconds < math.inf else "not reached"
+    measured = (
+        f"{seconds:.1f} s, median of {len(runs['fast'])} seeds"
+        if seconds < math.inf
+        else "not reached"
+    )
     target = f"Recipe `fast`: time to the 2017 network's test -ELBO after {EPOCHS_2017} epochs, {nats:.2f}"
-    last = ", ".join(f"{log[-1]['test_neg_elbo']:.2f} in {log[-1]['seconds']:.1f} s" for log in runs["fast"])
+    last = ", ".join(
+        f"{log[-1]['test_neg_elbo']:.2f} in {log[-1]['seconds']:.1f} s" for log in runs["fast"]
+    )
     notes = [
         f"Recipe `fast`, all of its epochs: -ELBO {last} (one figure a seed). The clock runs from the call of `fit`, tracing "
         f"included, evaluations left out. {EPOCHS_2017} epochs of the 2017 network: {seconds_2017(runs):.0f} s, extrapolated from "
         "one epoch before these runs and one after them, tracing left out."
     ]
-    return [Row(target, measured, f"1/{1 / share:.1f}" if share < math.inf else "", "at most 1/50", share <= 1 / 50)], notes
+    return [
+        Row(
+            target,
+            measured,
+            f"1/{1 / share:.1f}" if share < math.inf else "",
+            "at most 1/50",
+            share <= 1 / 50,
+        )
+    ], notes
 
 
 def section_2(sizes):
@@ -222,9 +251,19 @@ def section_2(sizes):
     runs = training_runs(sizes)
     nats, seconds = (runs["default"][-1][name] for name in ("test_neg_elbo", "seconds"))
     share = seconds / seconds_2017(runs)
-    target = "Recipe `default`, that of `make figures`: test -ELBO, and its time against those 20 epochs"
+    target = (
+        "Recipe `default`, that of `make figures`: test -ELBO, and its time against those 20 epochs"
+    )
     measured = f"{nats:.2f} nats in {seconds:.1f} s"
-    return [Row(target, measured, f"1/{1 / share:.1f}", "at most 95.0 nats, 1/15", nats <= 95.0 and share <= 1 / 15)], []
+    return [
+        Row(
+            target,
+            measured,
+            f"1/{1 / share:.1f}",
+            "at most 95.0 nats, 1/15",
+            nats <= 95.0 and share <= 1 / 15,
+        )
+    ], []
 
 
 def section_3(sizes):
@@ -233,7 +272,9 @@ def section_3(sizes):
     target = "Recipe `long`, about that time once: test -ELBO of a recorded run"
     wanted = "below 92 would be remarkable"
     if not best:
-        return [Row(target, "not recorded: `python benchmarks/record.py best`", "", wanted, None)], []
+        return [
+            Row(target, "not recorded: `python benchmarks/record.py best`", "", wanted, None)
+        ], []
     nats, default = best["test_neg_elbo"], runs["default"]
     # from epochs measured in this run, since a record may come from a busier or another machine
     seconds = best["epochs"] * default[-1]["seconds"] / len(default)
@@ -257,26 +298,42 @@ def section_4(sizes):
     x = images(sizes)[0][: sizes.steps * batch_size]
     vae = build("keng2017", len(x))
     matrices = tf.random.normal((2, MATRIX, MATRIX))
-    tasks = {"keras": fit_task(vae, x, batch_size), "matrix product": lambda: [tf.linalg.matmul(*matrices) for _ in range(5)]}
+    tasks = {
+        "keras": fit_task(vae, x, batch_size),
+        "matrix product": lambda: [tf.linalg.matmul(*matrices) for _ in range(5)],
+    }
     tasks["matrix product"]()
     if importlib.util.find_spec("torch"):
         from torch_keng2017 import Twin
 
         twins = {"torch": Twin(), "torch, channels last": Twin(channels_last=True)}
-        tasks |= {name: functools.partial(twin.train_epoch, x, batch_size) for name, twin in twins.items()}
+        tasks |= {
+            name: functools.partial(twin.train_epoch, x, batch_size) for name, twin in twins.items()
+        }
         tasks["torch"]()
         tasks["torch, channels last"]()
     seconds = interleave(sizes.rounds, tasks)
-    return [_against_torch(seconds)], _roofline(seconds, 2 * 3 * multiply_adds(vae) * len(x), 5 * 2 * MATRIX**3)
+    return [_against_torch(seconds)], _roofline(
+        seconds, 2 * 3 * multiply_adds(vae) * len(x), 5 * 2 * MATRIX**3
+    )
 
 
 def _against_torch(seconds):
-    target, wanted = "The 2017 network in Keras: steps a second against PyTorch eager, float32, batch 200", "at least 1.7"
+    target, wanted = (
+        "The 2017 network in Keras: steps a second against PyTorch eager, float32, batch 200",
+        "at least 1.7",
+    )
     if "torch" not in seconds:
         return Row(target, "install torch: `pip install torch==2.13.0`", "", wanted, None)
     faster = ratio(seconds, "torch", "keras")
     other = ratio(seconds, "torch, channels last", "keras")
-    return Row(target, f"{other:.2f} if PyTorch keeps channels last", f"{faster:.2f}", wanted, faster >= 1.7)
+    return Row(
+        target,
+        f"{other:.2f} if PyTorch keeps channels last",
+        f"{faster:.2f}",
+        wanted,
+        faster >= 1.7,
+    )
 
 
 def _roofline(seconds, flop, flop_matrix):
@@ -303,8 +360,12 @@ def section_5(sizes):
     vae.sample(100)
     vae.decoder.predict(z[:1], verbose=0)
     faster = ratio(interleave(sizes.rounds, tasks), "one by one", "batch")
-    target = "`sample(100)` in one batch against 100 calls of `decoder.predict` with one image: speed"
-    return [Row(target, f"median of {sizes.rounds} pairs", f"{faster:.0f}", "at least 40", faster >= 40)], []
+    target = (
+        "`sample(100)` in one batch against 100 calls of `decoder.predict` with one image: speed"
+    )
+    return [
+        Row(target, f"median of {sizes.rounds} pairs", f"{faster:.0f}", "at least 40", faster >= 40)
+    ], []
 
 
 def section_6(sizes):
@@ -312,15 +373,23 @@ def section_6(sizes):
     vae = build("default", sizes.train_images)
     x = images(sizes)[1]
     vae.log_likelihood(x[:10], num_samples=sizes.draws)
-    return [_likelihood_time(vae, x, sizes), _likelihood_memory(sizes), *_likelihood_slopes(vae, x, sizes)], []
+    return [
+        _likelihood_time(vae, x, sizes),
+        _likelihood_memory(sizes),
+        *_likelihood_slopes(vae, x, sizes),
+    ], []
 
 
 def _likelihood_time(vae, x, sizes):
     parts = np.array_split(x[:1000], sizes.rounds)
-    progress(f"log_likelihood of {sum(map(len, parts))} images with {sizes.draws} samples, against the bare decoder")
+    progress(
+        f"log_likelihood of {sum(map(len, parts))} images with {sizes.draws} samples, against the bare decoder"
+    )
     z = np.random.default_rng(0).standard_normal((CHUNK, vae.latent_dim), dtype="float32")
     num_chunks = max(map(len, parts)) * sizes.draws // CHUNK
-    assert all(len(part) * sizes.draws == num_chunks * CHUNK for part in parts), "the two sides must decode as many latents"
+    assert all(len(part) * sizes.draws == num_chunks * CHUNK for part in parts), (
+        "the two sides must decode as many latents"
+    )
     remaining = iter(parts)
     tasks = {
         "log_likelihood": lambda: vae.log_likelihood(next(remaining), num_samples=sizes.draws),
@@ -329,8 +398,16 @@ def _likelihood_time(vae, x, sizes):
     vae.decoder.predict_on_batch(z)
     slower = ratio(interleave(sizes.rounds, tasks), "log_likelihood", "decoder")
     images_samples = f"{min(len(x), 1000)} images, {sizes.draws} samples"
-    target = f"`log_likelihood` of {images_samples}: time against the bare decoder on as many latents"
-    return Row(target, f"in {sizes.rounds} interleaved parts", f"{slower:.2f}", "at most 1.3", slower <= 1.3)
+    target = (
+        f"`log_likelihood` of {images_samples}: time against the bare decoder on as many latents"
+    )
+    return Row(
+        target,
+        f"in {sizes.rounds} interleaved parts",
+        f"{slower:.2f}",
+        "at most 1.3",
+        slower <= 1.3,
+    )
 
 
 def _likelihood_memory(sizes):
@@ -340,23 +417,43 @@ def _likelihood_memory(sizes):
     memory = [peak_memory(code.format(num_samples)) for num_samples in (few, many)]
     growth = memory[1] / memory[0]
     target = f"Its peak memory with {many} samples against {few}"
-    return Row(target, f"{memory[1]:.0f} MiB, {memory[0]:.0f} MiB", f"{growth:.2f}", "1 (at most 1.05)", growth <= 1.05)
+    return Row(
+        target,
+        f"{memory[1]:.0f} MiB, {memory[0]:.0f} MiB",
+        f"{growth:.2f}",
+        "1 (at most 1.05)",
+        growth <= 1.05,
+    )
 
 
 def _likelihood_slopes(vae, x, sizes):
     progress("how the time of log_likelihood grows")
     draws = sizes.draws
     num_images = [n * len(x) // 10000 for n in (250, 500, 1000, 2000)]
-    grids = {"images": [(n, draws // 10) for n in num_images], "samples": [(20, n * draws) for n in (1, 2, 4, 8)]}
+    grids = {
+        "images": [(n, draws // 10) for n in num_images],
+        "samples": [(20, n * draws) for n in (1, 2, 4, 8)],
+    }
     for what, grid in grids.items():
-        tasks = {pair: functools.partial(vae.log_likelihood, x[: pair[0]], num_samples=pair[1]) for pair in grid}
+        tasks = {
+            pair: functools.partial(vae.log_likelihood, x[: pair[0]], num_samples=pair[1])
+            for pair in grid
+        }
         seconds = interleave(3, tasks)
         medians = [statistics.median(seconds[pair]) for pair in grid]
         sizes_varied = [pair[what == "samples"] for pair in grid]
         slope = np.polyfit(np.log(sizes_varied), np.log(medians), 1)[0]
-        measured = ", ".join(f"{n}: {s / medians[0]:.2f}" for n, s in zip(sizes_varied, medians, strict=True))
+        measured = ", ".join(
+            f"{n}: {s / medians[0]:.2f}" for n, s in zip(sizes_varied, medians, strict=True)
+        )
         target = f"How its time grows with the number of {what}: slope in logarithms"
-        yield Row(target, f"time by {what}, relative: {measured}", f"{slope:.2f}", "1 (0.9 to 1.1)", 0.9 <= slope <= 1.1)
+        yield Row(
+            target,
+            f"time by {what}, relative: {measured}",
+            f"{slope:.2f}",
+            "1 (0.9 to 1.1)",
+            0.9 <= slope <= 1.1,
+        )
 
 
 # Target 7: imports, data, memory
@@ -376,7 +473,10 @@ def _import_time(sizes):
         + "import keras; middle = time.perf_counter(); import vae_keras; print((time.perf_counter() - start) / (middle - start))"
     )
     run_python(both)  # fills the caches
-    rounds = [[run_python(code) for code in (alone.format("keras"), alone.format("vae_keras"), both)] for _ in range(sizes.imports)]
+    rounds = [
+        [run_python(code) for code in (alone.format("keras"), alone.format("vae_keras"), both)]
+        for _ in range(sizes.imports)
+    ]
     pairs = statistics.median(ours / theirs for theirs, ours, _ in rounds)
     more = statistics.median(inside for _, _, inside in rounds)
     target = "`import keras, vae_keras` against `import keras`, both timed in one new process"
@@ -396,8 +496,12 @@ def _load_time(sizes):
     tasks = {"load_mnist": load_mnist, "numpy": numpy_load}
     interleave(1, tasks)
     more = ratio(interleave(4 * sizes.rounds, tasks), "load_mnist", "numpy")
-    target = "`load_mnist()` (float32) against `numpy.load` of the same arrays (uint8) and a SHA-256"
-    return Row(target, f"median of {4 * sizes.rounds} pairs", f"{more:.2f}", "at most 1.2", more <= 1.2)
+    target = (
+        "`load_mnist()` (float32) against `numpy.load` of the same arrays (uint8) and a SHA-256"
+    )
+    return Row(
+        target, f"median of {4 * sizes.rounds} pairs", f"{more:.2f}", "at most 1.2", more <= 1.2
+    )
 
 
 def _training_memory(sizes):
@@ -411,7 +515,9 @@ vae.fit(x, batch_size=RECIPES["default"].batch_size, verbose=0)
 """
     gigabytes = peak_memory(code) / 1024
     target = "Peak memory of training: one epoch of recipe `default`, the data included"
-    return Row(target, f"{gigabytes:.2f} GiB", f"{gigabytes / 2:.2f}", "at most 2 GiB", gigabytes <= 2)
+    return Row(
+        target, f"{gigabytes:.2f} GiB", f"{gigabytes / 2:.2f}", "at most 2 GiB", gigabytes <= 2
+    )
 
 
 # Measured beside: what might pay, and where the time goes
@@ -432,7 +538,10 @@ def _precision(sizes):
         batch_size = RECIPES[recipe].batch_size
         x = images(sizes)[0][: num_steps * batch_size]
         policies = ("float32", "mixed_bfloat16")
-        tasks = {policy: fit_task(build(recipe, len(x), dtype=policy), x, batch_size) for policy in policies}
+        tasks = {
+            policy: fit_task(build(recipe, len(x), dtype=policy), x, batch_size)
+            for policy in policies
+        }
         shares.append(ratio(interleave(sizes.rounds, tasks), *reversed(policies)))
     return (
         "Time of a step in mixed bfloat16, relative to float32: "
@@ -452,11 +561,15 @@ def _variants(sizes):
     }
     tasks = {}
     for name, options in variants.items():
-        tasks[name] = fit_task(build("default", len(x), **options), x, options.get("batch_size", batch_size))
+        tasks[name] = fit_task(
+            build("default", len(x), **options), x, options.get("batch_size", batch_size)
+        )
     seconds = interleave(sizes.rounds, tasks)
     first, *others = variants
     shares = ", ".join(f"{name} {ratio(seconds, name, first):.2f}" for name in others)
-    return f"Time of an epoch of the default network, relative to recipe `default` {first}: {shares}."
+    return (
+        f"Time of an epoch of the default network, relative to recipe `default` {first}: {shares}."
+    )
 
 
 def _profiles(sizes):
@@ -486,7 +599,9 @@ SECTIONS = {
 
 def picture(runs):
     """Draw the test -ELBO against the seconds of `fit`, for the three networks."""
-    log_2017 = [entry["test_neg_elbo"] for entry in read_record("keng2017").get("log", [])] or [n for _, n in runs["keng2017"]]
+    log_2017 = [entry["test_neg_elbo"] for entry in read_record("keng2017").get("log", [])] or [
+        n for _, n in runs["keng2017"]
+    ]
     epochs = np.arange(1, len(log_2017) + 1)
     figure = Figure((8, 4.5), dpi=120, layout="constrained")
     ax = figure.subplots()
@@ -495,10 +610,34 @@ def picture(runs):
         ("default network, recipe fast", runs["fast"][0], {"color": "#009E73", "marker": "s"}),
         ("keras.io's example, 64 latents", runs["keras.io"], {"color": "#999933", "marker": "^"}),
     ):
-        ax.plot([entry["seconds"] for entry in log], [entry["test_neg_elbo"] for entry in log], ms=4, label=label, **style)
-    ax.plot(epochs * seconds_2017(runs) / EPOCHS_2017, log_2017, "D-", color="#D55E00", ms=4, label="2017 network")
-    ax.axhline(target_nats(), color="gray", lw=1, ls="--", label=f"2017 network after {EPOCHS_2017} epochs: {target_nats():.2f}")
-    ax.set(xscale="log", xlabel="seconds of fit, evaluations left out", ylabel="test -ELBO, nats an image", ylim=(88, 210))
+        ax.plot(
+            [entry["seconds"] for entry in log],
+            [entry["test_neg_elbo"] for entry in log],
+            ms=4,
+            label=label,
+            **style,
+        )
+    ax.plot(
+        epochs * seconds_2017(runs) / EPOCHS_2017,
+        log_2017,
+        "D-",
+        color="#D55E00",
+        ms=4,
+        label="2017 network",
+    )
+    ax.axhline(
+        target_nats(),
+        color="gray",
+        lw=1,
+        ls="--",
+        label=f"2017 network after {EPOCHS_2017} epochs: {target_nats():.2f}",
+    )
+    ax.set(
+        xscale="log",
+        xlabel="seconds of fit, evaluations left out",
+        ylabel="test -ELBO, nats an image",
+        ylim=(88, 210),
+    )
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=8)
     return figure
@@ -514,9 +653,15 @@ def table(rows):
 def report(rows, notes, minutes):
     """The text of RESULTS.md."""
     here = machine()
-    versions = ", ".join(f"{name} {here[name]}" for name in ("tensorflow", "keras", "numpy", "torch"))
+    versions = ", ".join(
+        f"{name} {here[name]}" for name in ("tensorflow", "keras", "numpy", "torch")
+    )
     curve = read_record("keng2017")
-    source = f"from its recorded run ({curve['date']}, `{curve['command']}`)" if curve else "of the two epochs measured"
+    source = (
+        f"from its recorded run ({curve['date']}, `{curve['command']}`)"
+        if curve
+        else "of the two epochs measured"
+    )
     return f"""# Results of the benchmark
 
 Written by `make benchmark` on {here["date"]}, in {minutes:.0f} minutes. What is compared ran in turns, in this process
@@ -551,8 +696,16 @@ def write_results(sizes, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=tuple(SECTIONS), help="measure this alone and print it; nothing is written")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; nothing is written")
+    parser.add_argument(
+        "--only",
+        choices=tuple(SECTIONS),
+        help="measure this alone and print it; nothing is written",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny sizes, to see that everything runs; nothing is written",
+    )
     options = parser.parse_args()
     sizes = QUICK if options.quick else Sizes()
     sections = [SECTIONS[options.only]] if options.only else list(SECTIONS.values())

@@ -12,7 +12,11 @@ import time
 from pathlib import Path
 
 BATCH, STEPS, EPOCHS = 256, 10, 6
-LINKS = {"10 Gbit/s Ethernet": 10e9 / 8, "400 Gbit/s InfiniBand": 400e9 / 8, "NVLink, 450 GB/s": 450e9}
+LINKS = {
+    "10 Gbit/s Ethernet": 10e9 / 8,
+    "400 Gbit/s InfiniBand": 400e9 / 8,
+    "NVLink, 450 GB/s": 450e9,
+}
 
 
 def measure(engine, devices, batch_size):
@@ -29,7 +33,9 @@ def measure(engine, devices, batch_size):
         own = cores[:devices] if engine == "tensorflow" else cores[i : i + 1]
         command = [sys.executable, __file__, str(devices), str(batch_size), ",".join(map(str, own))]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        runs.append(subprocess.Popen(command, env={**environment, "JAX_PROCESS_ID": str(i)}, **pipes))
+        runs.append(
+            subprocess.Popen(command, env={**environment, "JAX_PROCESS_ID": str(i)}, **pipes)
+        )
     (out, err), *_ = [run.communicate() for run in runs]
     if runs[0].returncode:
         sys.exit(err)
@@ -47,7 +53,9 @@ def train(devices, batch_size):
         import tensorflow as tf
 
         logical = [tf.config.LogicalDeviceConfiguration()] * devices
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0], logical
+        )
     from vae_keras import ConvVAE, load_mnist, make_optimizer
     from vae_keras.cli.distribute import all_devices
 
@@ -59,7 +67,12 @@ def train(devices, batch_size):
         seconds = []
         for _ in range(EPOCHS):
             start = time.perf_counter()
-            vae.fit(place.share(x, batch_size, True), batch_size=batch_size, shuffle=place.processes == 1, verbose=0)
+            vae.fit(
+                place.share(x, batch_size, True),
+                batch_size=batch_size,
+                shuffle=place.processes == 1,
+                verbose=0,
+            )
             seconds.append((time.perf_counter() - start) / STEPS)
         sizes = [int(keras.ops.size(weight)) for weight in vae.trainable_weights]
         latency = small_all_reduce() if keras.backend.backend() == "jax" else None
@@ -73,7 +86,9 @@ def small_all_reduce():
     from jax.sharding import NamedSharding, PartitionSpec
 
     mesh, seconds = jax.sharding.Mesh(np.array(jax.devices()), "device"), []
-    x = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("device")), np.ones((1, 1000), "float32"))
+    x = jax.make_array_from_process_local_data(
+        NamedSharding(mesh, PartitionSpec("device")), np.ones((1, 1000), "float32")
+    )
     total = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
     for _ in range(100):
         start = time.perf_counter()
@@ -84,12 +99,17 @@ def small_all_reduce():
 
 def report(measured, parameters):
     """The two tables, as Markdown."""
-    lines = ["| engine | scaling | devices | batch | ms a step | images a second | efficiency |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| engine | scaling | devices | batch | ms a step | images a second | efficiency |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for (engine, scaling), runs in measured.items():
         rates = [batch / seconds for _, batch, seconds in runs]
         for (devices, batch, seconds), rate in zip(runs, rates, strict=True):
             share = f"{rate / rates[0] / devices:.0%}"
-            lines.append(f"| {engine} | {scaling} | {devices} | {batch} | {1000 * seconds:.0f} | {rate:.0f} | {share} |")
+            lines.append(
+                f"| {engine} | {scaling} | {devices} | {batch} | {1000 * seconds:.0f} | {rate:.0f} | {share} |"
+            )
     step = measured["jax", "weak"][0][2]
     links = [f"all-reduce over {name}, ms" for name in LINKS]
     head = ["devices", "bytes a step and device", *links, "weak: step, ms", "strong: step, ms"]
@@ -97,14 +117,18 @@ def report(measured, parameters):
     for n in (2, 8, 64):
         moved = 4 * parameters * 2 * (n - 1) / n
         times = " | ".join(f"{1000 * moved / speed:.2f}" for speed in LINKS.values())
-        paper.append(f"| {n} | {moved / 1e6:.1f} MB | {times} | {1000 * step:.0f} | {1000 * step / n:.1f} |")
+        paper.append(
+            f"| {n} | {moved / 1e6:.1f} MB | {times} | {1000 * step:.0f} | {1000 * step / n:.1f} |"
+        )
     return lines, paper, step
 
 
 def main():
     measured, last = {}, {}
     for engine in ("jax", "tensorflow"):
-        one, strong, last[engine] = (measure(engine, *run) for run in ((1, BATCH), (2, BATCH), (2, 2 * BATCH)))
+        one, strong, last[engine] = (
+            measure(engine, *run) for run in ((1, BATCH), (2, BATCH), (2, 2 * BATCH))
+        )
         measured[engine, "strong"] = [(1, BATCH, one[0]), (2, BATCH, strong[0])]
         measured[engine, "weak"] = [(1, BATCH, one[0]), (2, 2 * BATCH, last[engine][0])]
     _, parameters, arrays, latency = last["jax"]
@@ -144,7 +168,9 @@ than its bytes.
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        os.sched_setaffinity(0, map(int, sys.argv[3].split(",")))  # before the backends count the cores
+        os.sched_setaffinity(
+            0, map(int, sys.argv[3].split(","))
+        )  # before the backends count the cores
         train(int(sys.argv[1]), int(sys.argv[2]))
     else:
         main()

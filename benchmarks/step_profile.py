@@ -6,7 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-STEP_FUNCTION = "_on_iterator"  # part of the name of the function into which Keras traces a training step
+STEP_FUNCTION = (
+    "_on_iterator"  # part of the name of the function into which Keras traces a training step
+)
 
 
 def profile_fit(vae, x, batch_size):
@@ -22,11 +24,28 @@ def profile_fit(vae, x, batch_size):
             vae.fit(x, batch_size=batch_size, verbose=0)
         plane = _cpu_plane(next(Path(folder).rglob("*.xplane.pb")))
     names = {key: value.name for key, value in plane.event_metadata.items()}
-    lines = {line.name: [(names[e.metadata_id], e.offset_ps, e.duration_ps) for e in line.events] for line in plane.lines}
-    steps = [event for event in lines["python"] if event[0].startswith("EagerLocalExecute") and STEP_FUNCTION in event[0]]
-    span = max(start + duration for _, start, duration in steps) - min(start for _, start, _ in steps)
+    lines = {
+        line.name: [(names[e.metadata_id], e.offset_ps, e.duration_ps) for e in line.events]
+        for line in plane.lines
+    }
+    steps = [
+        event
+        for event in lines["python"]
+        if event[0].startswith("EagerLocalExecute") and STEP_FUNCTION in event[0]
+    ]
+    span = max(start + duration for _, start, duration in steps) - min(
+        start for _, start, _ in steps
+    )
     data = sum(_busy(events) for name, events in lines.items() if name.startswith("tf_data"))
-    kinds = _kinds([event for name, events in lines.items() if name.startswith("tf_Compute") for event in events], vae)
+    kinds = _kinds(
+        [
+            event
+            for name, events in lines.items()
+            if name.startswith("tf_Compute")
+            for event in events
+        ],
+        vae,
+    )
     return kinds, 1 - sum(duration for _, _, duration in steps) / span, data / span
 
 
@@ -57,7 +76,10 @@ def _kind(path, operation, optimizer):
         **{f"/{optimizer}/": "optimizer", "batch_normalization": "batch normalisation"},
         **{"variational_loss": "loss", "sampling": "noise"},
     }
-    return next((kind for part, kind in kinds.items() if part in f"/{path}/"), "biases, activations and the rest")
+    return next(
+        (kind for part, kind in kinds.items() if part in f"/{path}/"),
+        "biases, activations and the rest",
+    )
 
 
 def _busy(events):

@@ -15,7 +15,11 @@ class Twin(nn.Module):
     def __init__(self, channels_last=False):
         super().__init__()
         self.encoder = nn.Sequential(
-            *(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(1, 1, 2), nn.ReLU()),  # "same" for a 2x2 kernel pads below and right
+            *(
+                nn.ZeroPad2d((0, 1, 0, 1)),
+                nn.Conv2d(1, 1, 2),
+                nn.ReLU(),
+            ),  # "same" for a 2x2 kernel pads below and right
             *(nn.Conv2d(1, 64, 2, stride=2), nn.ReLU()),  # 28x28 to 14x14
             *(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()),

@@ -33,7 +33,12 @@ mathjax_path = "mathjax/tex-chtml.js"  # with its fonts, from npm
 mathjax4_config = {
     "loader": {"paths": {"fonts": "[mathjax]/fonts"}},
     "options": {"a11y": {"inTabOrder": False}},  # a sentence would hold many stops
-    "output": {"displayAlign": "left", "displayIndent": "0", "displayOverflow": "scroll", "matchFontHeight": False},
+    "output": {
+        "displayAlign": "left",
+        "displayIndent": "0",
+        "displayOverflow": "scroll",
+        "matchFontHeight": False,
+    },
 }
 
 CONTENTS = """
@@ -61,7 +66,10 @@ The data and its licence <vae_keras/MNIST_NOTICE>
 def _add_contents(app, docname, source):
     """The README is the front page; what a site needs besides, GitHub's readers do not."""
     if docname == root_doc:
-        source[0] = source[0].replace("on the [site](#the-site) you drag", "drag").replace("](docs/", "](") + CONTENTS
+        source[0] = (
+            source[0].replace("on the [site](#the-site) you drag", "drag").replace("](docs/", "](")
+            + CONTENTS
+        )
 
 
 def _leave_equations_alone(app, doctree):
@@ -74,17 +82,23 @@ def _leave_equations_alone(app, doctree):
 def _give_headings_a_level(app, pagename, templatename, context, doctree):
     """Sphinx gives the captions of the navigation the role of a heading without the level that the role asks for."""
     tree = context["furo_navigation_tree"]
-    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def _offer_the_notebook(app, pagename, templatename, context, doctree):
     if pagename.startswith("notebooks/"):
         file = f"{pagename.split('/')[1]}.ipynb"
-        context["body"] += f'<p><a href="{file}" download>Download {file}</a>, to run it in a copy of the repository.</p>'
+        context["body"] += (
+            f'<p><a href="{file}" download>Download {file}</a>, to run it in a copy of the repository.</p>'
+        )
 
 
 def setup(app):
     app.connect("source-read", _add_contents)
     app.connect("doctree-read", _leave_equations_alone)
     app.connect("html-page-context", _offer_the_notebook)
-    app.connect("html-page-context", _give_headings_a_level, priority=900)  # after the theme has made it
+    app.connect(
+        "html-page-context", _give_headings_a_level, priority=900
+    )  # after the theme has made it

@@ -31,7 +31,9 @@ def load_rounded(path):
     vae = load_vae(path)
     for layer in vae.decoder_network.layers:
         if isinstance(layer, keras.layers.Dense):
-            layer.quantize(config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None))
+            layer.quantize(
+                config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+            )
     return vae
 
 
@@ -41,8 +43,12 @@ def write_decoder(decoder, path):
     model = onnx.load(path)
     for kernel in [tensor for tensor in model.graph.initializer if len(tensor.dims) == 2]:
         model.graph.initializer.remove(kernel)
-        model.graph.initializer.append(from_array(to_array(kernel).astype("int8"), f"{kernel.name}:int8"))
-        cast = onnx.helper.make_node("Cast", [f"{kernel.name}:int8"], [kernel.name], to=onnx.TensorProto.FLOAT)
+        model.graph.initializer.append(
+            from_array(to_array(kernel).astype("int8"), f"{kernel.name}:int8")
+        )
+        cast = onnx.helper.make_node(
+            "Cast", [f"{kernel.name}:int8"], [kernel.name], to=onnx.TensorProto.FLOAT
+        )
         model.graph.node.insert(0, cast)  # the runtime computes it once, when it loads the model
     path.unlink()
     _write_compressed(f"{path}.zlib", model.SerializeToString())
@@ -67,7 +73,10 @@ def page_data(flat_vae, vae):
 
 def _mixture(z_mean, z_log_var):
     """The mixture prior over the latents in use, each covariance by its Cholesky root; the other latents are N(0, 1)."""
-    prior, used = fit_mixture_prior(z_mean, z_log_var), np.flatnonzero(kl_per_latent(z_mean, z_log_var) > IN_USE)
+    prior, used = (
+        fit_mixture_prior(z_mean, z_log_var),
+        np.flatnonzero(kl_per_latent(z_mean, z_log_var) > IN_USE),
+    )
     roots = np.linalg.cholesky(prior.covariances_[:, used[:, None], used])
     parts = {"weights": prior.weights_, "means": prior.means_[:, used], "roots": roots}
     return {"used": used.tolist(), **{name: _as_list(values, 4) for name, values in parts.items()}}
@@ -78,7 +87,10 @@ def main(figures, output):
     vaes = {name: load_rounded(figures / file) for name, file in MODELS.items()}
     for name, vae in vaes.items():
         write_decoder(vae.decoder, output / f"{name}.onnx")
-    _write_compressed(output / "data.json.zlib", json.dumps(page_data(*vaes.values()), separators=(",", ":")).encode())
+    _write_compressed(
+        output / "data.json.zlib",
+        json.dumps(page_data(*vaes.values()), separators=(",", ":")).encode(),
+    )
     _write_compressed(output / f"{WASM}.zlib", (RUNTIME / WASM).read_bytes())
     shutil.copy(RUNTIME / SCRIPT, output)
 

@@ -11,17 +11,38 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
-WAY = np.array([(-2, 0), (-1, -0.1), (-0.6, 0.4), (0, 0), (0.1, -0.8), (0.7, 0.4), (0.3, 1.2), (1.1, 0.8), (2.1, 0.3)])
-FRAMES, MILLISECONDS = 60, 80  # 4.8 seconds, played once: what moves for longer would need a way to stop it
+WAY = np.array(
+    [
+        (-2, 0),
+        (-1, -0.1),
+        (-0.6, 0.4),
+        (0, 0),
+        (0.1, -0.8),
+        (0.7, 0.4),
+        (0.3, 1.2),
+        (1.1, 0.8),
+        (2.1, 0.3),
+    ]
+)
+FRAMES, MILLISECONDS = (
+    60,
+    80,
+)  # 4.8 seconds, played once: what moves for longer would need a way to stop it
 
 
 def main():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=ROOT / "site"))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=ROOT / "site")
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1000, "height": 1200})
-        page.goto(f"http://127.0.0.1:{server.server_port}/explorer/index.html", wait_until="networkidle")
+        page.goto(
+            f"http://127.0.0.1:{server.server_port}/explorer/index.html", wait_until="networkidle"
+        )
         frames = [_frame(page, z) for z in _path()]
         browser.close()
     rest = {"append_images": frames[1:], "duration": MILLISECONDS, "loop": 1}
@@ -36,7 +57,9 @@ def _path():
 def _frame(page, z):
     box = page.locator("#pad").bounding_box()
     page.mouse.up()
-    page.mouse.move(box["x"] + box["width"] * (z[0] + 3) / 6, box["y"] + box["height"] * (3 - z[1]) / 6)
+    page.mouse.move(
+        box["x"] + box["width"] * (z[0] + 3) / 6, box["y"] + box["height"] * (3 - z[1]) / 6
+    )
     page.mouse.down()
     page.wait_for_timeout(60)
     return Image.open(io.BytesIO(page.locator("#plane").screenshot())).convert("RGB")

@@ -12,7 +12,12 @@ from hypothesis import HealthCheck, settings
 from vae_keras import VAE, ConvVAE
 
 # the same examples in every run; the fixtures that test_properties.py takes only make things
-settings.register_profile("quick", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "quick",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 settings.register_profile("slow", settings.get_profile("quick"), max_examples=2000)
 settings.load_profile("quick")  # unless pytest's --hypothesis-profile names another
 
@@ -43,7 +48,10 @@ def make_dense_vae():
     """Make a VAE of single dense layers over vectors, with the weights given: linear maps, known in closed form."""
 
     def make(encoder_mean, encoder_log_var, decoder, **kwargs):
-        (kernel, bias), (log_var, (decoder_kernel, decoder_bias)) = encoder_mean, (encoder_log_var, decoder)
+        (kernel, bias), (log_var, (decoder_kernel, decoder_bias)) = (
+            encoder_mean,
+            (encoder_log_var, decoder),
+        )
         x = keras.Input((len(kernel),))
         z_mean = keras.layers.Dense(len(bias), name="z_mean")
         z_log_var = keras.layers.Dense(len(bias), kernel_initializer="zeros", name="z_log_var")

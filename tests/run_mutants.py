@@ -14,7 +14,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # the quick ones first: the first failure ends a run
-NAMES = ("theory", "layers", "data", "sampling", "evaluation", "plots", "networks", "files", "model", "export", "main")
+NAMES = (
+    "theory",
+    "layers",
+    "data",
+    "sampling",
+    "evaluation",
+    "plots",
+    "networks",
+    "files",
+    "model",
+    "export",
+    "main",
+)
 SLOWER = ("properties", "distribute", "faults")
 FILES = [f"tests/test_{name}.py" for name in (*NAMES, *SLOWER)]
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml")
@@ -41,7 +53,11 @@ def first_failure(patch, what):
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, Path(folder) / name)
         if patch:
-            subprocess.run(["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"], cwd=folder, check=True)
+            subprocess.run(
+                ["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"],
+                cwd=folder,
+                check=True,
+            )
         command = [sys.executable, "-m", "pytest", "-x", *what]
         environment = {**os.environ, "PYTHONPATH": folder}  # the copy, not the installed package
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -73,7 +89,10 @@ def main():
     patches = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
     with ThreadPoolExecutor(2) as pool:
         healthy = [pool.submit(first_failure, None, FILES)]
-        healthy += [pool.submit(first_failure, None, ["--nbval", f"notebooks/{name}.ipynb"]) for name in {*NOTEBOOKS.values()}]
+        healthy += [
+            pool.submit(first_failure, None, ["--nbval", f"notebooks/{name}.ipynb"])
+            for name in {*NOTEBOOKS.values()}
+        ]
         found = [pool.submit(verdicts, patch) for patch in patches]
         if failed := next(filter(None, (future.result() for future in healthy)), None):
             pool.shutdown(cancel_futures=True)
@@ -81,7 +100,11 @@ def main():
         survivors = 0
         for patch, killers in zip(patches, (future.result() for future in found), strict=True):
             verdict = "killed  " if all(killers) else "SURVIVED"
-            print(f"{verdict}  {patch.stem}  by", "  and by ".join(killer or "NONE" for killer in killers), flush=True)
+            print(
+                f"{verdict}  {patch.stem}  by",
+                "  and by ".join(killer or "NONE" for killer in killers),
+                flush=True,
+            )
             survivors += not all(killers)
     print(f"{len(patches) - survivors} killed, {survivors} survived")
     sys.exit(survivors > 0)

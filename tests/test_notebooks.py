@@ -32,11 +32,21 @@ def answers(notebook):
 
 def validate(notebook, folder):
     """Run strict nbval on a notebook, written to `folder` as if it were the repository."""
-    (folder / "benchmarks").symlink_to(FOLDER.parent / "benchmarks")  # notebook 09 reads the recorded runs
+    (folder / "benchmarks").symlink_to(
+        FOLDER.parent / "benchmarks"
+    )  # notebook 09 reads the recorded runs
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks" / "notebook.ipynb")
     (folder / "notebooks" / "conftest.py").write_text((FOLDER / "conftest.py").read_text())
-    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "notebook.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-p",
+        "no:cacheprovider",
+        "notebook.ipynb",
+    ]
     return subprocess.run(command, cwd=folder / "notebooks", capture_output=True, text=True)
 
 
@@ -55,17 +65,29 @@ class TestNotebook:
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
         outputs = [output for cell in cells for output in cell.outputs]
-        assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+        assert not [
+            output
+            for output in outputs
+            if output.output_type == "error" or output.get("name") == "stderr"
+        ]
 
     def test_nine_in_ten_of_the_cells_that_print_are_compared_with_a_number(self, path):
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-        printing = [cell for cell in cells if any(output.get("name") == "stdout" for output in cell.outputs)]
-        compared = [cell for cell in printing if any(re.search(r"\d", output.text) for output in compared_outputs(cell))]
+        printing = [
+            cell for cell in cells if any(output.get("name") == "stdout" for output in cell.outputs)
+        ]
+        compared = [
+            cell
+            for cell in printing
+            if any(re.search(r"\d", output.text) for output in compared_outputs(cell))
+        ]
         assert len(compared) >= max(10, 0.9 * len(printing))
 
     def test_it_runs_no_shell_command_and_downloads_nothing(self, path):
         notebook = nbformat.read(path, 4)
-        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"] + answers(notebook)
+        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"] + answers(
+            notebook
+        )
         assert [found[0] for source in code for found in SHELL_OR_DOWNLOAD.finditer(source)] == []
 
     def test_it_validates_and_the_answers_to_its_exercises_run(self, path, tmp_path):
@@ -79,10 +101,19 @@ class TestNotebook:
 
     def test_a_changed_digit_fails_its_validation(self, path, tmp_path):
         notebook = nbformat.read(path, 4)
-        numbers = ((cell, output) for cell in notebook.cells for output in compared_outputs(cell) if re.search(r"\d", output.text))
+        numbers = (
+            (cell, output)
+            for cell in notebook.cells
+            for output in compared_outputs(cell)
+            if re.search(r"\d", output.text)
+        )
         cell, output = next(numbers)
-        output.text = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), output.text, count=1)
-        notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]  # later cells cannot change the verdict on this one
+        output.text = re.sub(
+            r"\d", lambda digit: str((int(digit[0]) + 1) % 10), output.text, count=1
+        )
+        notebook.cells = notebook.cells[
+            : notebook.cells.index(cell) + 1
+        ]  # later cells cannot change the verdict on this one
         done = validate(notebook, tmp_path)
         assert done.returncode == 1
         assert re.search(r"\b1 failed", done.stdout), done.stdout

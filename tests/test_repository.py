@@ -20,23 +20,39 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-LOCKS = ("requirements", "requirements-site")  # each a list of ranges, .txt, and what was compiled from it, .lock
+LOCKS = (
+    "requirements",
+    "requirements-site",
+)  # each a list of ranges, .txt, and what was compiled from it, .lock
 
 
 def requirements(name="requirements"):
     lines = (ROOT / f"{name}.txt").read_text().splitlines()
-    return {r.name: r for line in lines if line and not line.startswith("#") for r in [Requirement(line)]}
+    return {
+        r.name: r
+        for line in lines
+        if line and not line.startswith("#")
+        for r in [Requirement(line)]
+    }
 
 
 def locked(name="requirements"):
     """Each locked version as (requirement, number of hashes)."""
     entries = re.split(r"\n(?=\S)", (ROOT / f"{name}.lock").read_text().replace("\\\n", ""))
-    return [(Requirement(entry.split("--hash")[0].strip()), entry.count("--hash=sha256:")) for entry in entries if entry[0] != "#"]
+    return [
+        (Requirement(entry.split("--hash")[0].strip()), entry.count("--hash=sha256:"))
+        for entry in entries
+        if entry[0] != "#"
+    ]
 
 
 def locked_versions(name, python):
     """The versions that a lock holds for Linux and one Python; each with a hash, and none twice."""
-    environment = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+    }
     versions = {}
     for requirement, hashes in locked(name):
         assert hashes, f"{requirement} has no hash"
@@ -61,7 +77,10 @@ def test_conda_takes_everything_but_python_from_requirements_txt():
 
 
 def test_the_extras_are_what_requirements_site_txt_says():
-    listed, extras = requirements("requirements-site"), PYPROJECT["project"]["optional-dependencies"]
+    listed, extras = (
+        requirements("requirements-site"),
+        PYPROJECT["project"]["optional-dependencies"],
+    )
     for name in ("onnx", "site"):
         needed = {r.name: r for r in map(Requirement, extras[name]) if r.name != "vae_keras"}
         assert all(str(r) == str(listed.pop(r.name)) for r in needed.values()), name
@@ -81,7 +100,9 @@ def test_the_lock_holds_one_tested_version_of_each_requirement_for_each_python(n
 @pytest.mark.parametrize("python", PYTHONS)
 def test_both_locks_fit_into_one_environment(python):
     versions, more = (locked_versions(name, python) for name in LOCKS)
-    assert {name: version for name, version in more.items() if versions.get(name, version) != version} == {}
+    assert {
+        name: version for name, version in more.items() if versions.get(name, version) != version
+    } == {}
     assert {"numpy", "protobuf"} <= versions.keys() & more.keys()
 
 
@@ -97,7 +118,10 @@ def test_the_workflow_and_ci_run_what_the_readme_says():
     ci = (ROOT / ".ci/run").read_text()
     assert ci.rstrip().endswith("make test")
     assert "export VAE_KERAS_NEED_SITE=1" in ci  # a site that cannot be built or tested fails there
-    assert "site-test" in re.findall(r"^test: (.*?)  ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    assert (
+        "site-test"
+        in re.findall(r"^test: (.*?)  ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    )
     readme = (ROOT / "README.md").read_text()
     assert "make figures" in readme
     assert "make test" in readme
@@ -112,7 +136,10 @@ def test_the_audit_reads_the_lock_on_each_python_and_is_no_part_of_make_test():
     assert "cron:" in audit
     assert "pip_audit" not in (ROOT / "Makefile").read_text()
     for name, workflow in workflows.items():
-        assert re.search(r"^permissions:\n((?:  .*\n)*)", workflow, re.MULTILINE)[1] == "  contents: read\n", name
+        assert (
+            re.search(r"^permissions:\n((?:  .*\n)*)", workflow, re.MULTILINE)[1]
+            == "  contents: read\n"
+        ), name
         writes = ["pages: write", "id-token: write"] if name == "pages.yml" else []
         assert re.findall(r"\S+: write", workflow) == writes, name
         assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", workflow)), name
@@ -132,7 +159,9 @@ def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
     (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(lines.splitlines()) <= 12
     digits = rng.random((40, 28, 28, 1), dtype="float32"), rng.integers(0, 10, 40)
-    monkeypatch.setattr("vae_keras.load_mnist", lambda: (digits, digits))  # all else as the reader runs it
+    monkeypatch.setattr(
+        "vae_keras.load_mnist", lambda: (digits, digits)
+    )  # all else as the reader runs it
     monkeypatch.chdir(tmp_path)
     exec(compile(lines, "README.md", "exec"), {})
     assert (tmp_path / "vae.keras").exists()
@@ -140,18 +169,31 @@ def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
 
 def test_an_installed_wheel_brings_the_data_and_its_notice(tmp_path):
     source = tmp_path / "source"  # a copy, since the build leaves files in it
-    shutil.copytree(ROOT / "vae_keras", source / "vae_keras", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "vae_keras", source / "vae_keras", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source],
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     program = "import vae_keras as v; print(v.__file__); print(v.load_mnist()[0][0].shape)"
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", program], cwd=empty, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=empty,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     place, shape = done.stdout.splitlines()
     assert place.startswith(str(tmp_path / "site"))
     assert shape == "(60000, 28, 28, 1)"

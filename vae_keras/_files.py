@@ -1,61 +1,98 @@
-"""Writing files so that a reader finds the old one or the new one, never half of one; and archives that are safe to read."""
+"""Writing files so that a reader finds the old one or the new one whole; archives safe to read."""
 
 import os
 import re
+import shutil
+import socket
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+LARGEST = 2**33  # bytes that an archive may unpack to: 8 GiB
+
 
 @contextmanager
 def atomic_path(path):
-    """Give a hidden path beside `path` to write to, and rename it to `path` once the block has ended well.
+    """Give a hidden path beside `path` to write to; rename it to `path` once the block has ended.
 
-    The folder is created if it is not there. If the block raises, what it wrote is removed.
+    The folder is created if it is not there, and a file that was there passes its mode on. If the
+    block raises, what it wrote is removed.
 
     Raises:
         OSError: If the folder cannot be made, or the file cannot be written; the message names it.
     """
+    path = Path(os.path.realpath(path))  # a link stays a link
     partial = _partial(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        partial.touch()
+        if path.exists():
+            shutil.copymode(path, partial)
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the content must be on the disk before its name is
-        os.replace(partial, os.path.realpath(path))  # a link stays a link
-    except OSError as error:  # a full disk names no file
-        raise OSError(f"{path} cannot be written: {error}") from error
+        os.replace(partial, path)
+    except OSError as error:
+        if error.filename not in (None, str(partial), str(path.parent)):
+            raise  # of another file, that the block was reading
+        raise OSError(f"{path} cannot be written: {error}") from error  # a full disk names no file
     finally:
         partial.unlink(missing_ok=True)
 
 
 def check_writable(path):
-    """Raise now the `OSError` that writing `path` would raise once the work is done."""
-    if Path(path).is_dir():
+    """Raise now the `OSError` that writing `path` would raise once the work is done.
+
+    Nothing is created.
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; wanted the name of a file.")
-    partial = _partial(path)
-    partial.touch()
-    partial.unlink()
+    folder = next(parent for parent in path.parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {folder} is no folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: no permission to write in {folder}.")
 
 
-def check_archive(path):
-    """Raise a `ValueError` if a part of a zip archive is damaged, or if it would take far more memory than disk.
+def check_archive(path) -> list[str]:
+    """Raise a `ValueError` if a part of a zip archive is damaged, or all are larger than 8 GiB.
 
     Returns:
         The names of its parts.
     """
     with zipfile.ZipFile(path) as archive:
-        size, unpacked = Path(path).stat().st_size, sum(part.file_size for part in archive.infolist())
-        if unpacked > max(2**28, 100 * size):
-            raise ValueError(f"its {size} bytes would unpack to {unpacked}, as those of no array of images and no weights do")
-        if damaged := archive.testzip():
+        unpacked = sum(part.file_size for part in archive.infolist())
+        if unpacked > LARGEST:
+            raise ValueError(f"it would unpack to {unpacked} bytes; at most {LARGEST} are read")
+        damaged = archive.testzip()
+        if damaged:
             raise ValueError(f"its part {damaged} is damaged")
         return archive.namelist()
 
 
 def _partial(path):
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for name in os.listdir(path.parent):  # what a killed run left
-        if re.fullmatch(rf"\.{re.escape(path.stem)}\.\d+\.partial{re.escape(path.suffix)}", name):
-            path.with_name(name).unlink(missing_ok=True)
-    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    host = re.sub(r"\W", "_", socket.gethostname())
+    return path.with_name(f".{path.stem}.{host}-{os.getpid()}.partial{path.suffix}")
+
+
+def _remove_abandoned(path):
+    """Remove what runs on this machine left of `path` that were killed; those that live keep it."""
+    if os.name != "posix":
+        return  # elsewhere to ask for a process is to end it
+    name = re.escape(_partial(path).name).replace(f"\\-{os.getpid()}\\.", r"\-(\d+)\.")
+    for other in os.listdir(path.parent):
+        found = re.fullmatch(name, other)
+        if found and not _is_running(int(found[1])):
+            path.with_name(other).unlink(missing_ok=True)
+
+
+def _is_running(process):
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

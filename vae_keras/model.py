@@ -1,158 +1,156 @@
-"""The variational autoencoder: two networks, a sampler between them, and Equation 14 as the loss."""
+"""The variational autoencoder: two networks, a draw between them, and Equation 14 as the loss."""
 
-import json
-import zipfile
-from functools import cached_property
+import inspect
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from vae_keras.data import check_images, is_integer
-from vae_keras._files import atomic_path, check_archive
+from vae_keras._batches import in_own_order
+from vae_keras._checks import check_count, check_image_shape, check_images, check_networks
+from vae_keras._files import atomic_path
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
 from vae_keras.networks import NETWORKS
-from vae_keras.sampling import draw_latents
+from vae_keras.sampling import MixturePrior, draw_latents
 
 CHUNK = 1000  # latents decoded at once: it bounds the memory, whatever the number of samples
-PARTS = ["config.json", "metadata.json", "model.weights.h5"]  # of a saved model; Keras would unpack others to the disk
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VAE(keras.Model):
     """A variational autoencoder made of any two Keras models.
 
-    Train it with `compile(optimizer)` and `fit(x)`: it brings its own loss, the negative ELBO of Equation 14 in nats per
-    image, and logs the two parts beside it: `loss == reconstruction + beta * kl`.
+    Train it with `compile(optimizer)` and `fit(x)`: it brings its own loss, the negative ELBO of
+    Equation 14 in nats per image, and logs `loss == reconstruction + beta * kl`.
 
     Args:
-        encoder: Keras model from images (n, ...) to the pair `(z_mean, z_log_var)`, each (n, latent_dim) (Equation 10).
-        decoder: Keras model from latents (n, latent_dim) to the shape of the images (Equation 5): to logits for
-            "bernoulli", with no sigmoid at its end, or to the mean for "gaussian".
+        encoder: Keras model from images (n, ...) to the pair `(z_mean, z_log_var)`, each
+            (n, latent_dim) (Equation 10).
+        decoder: Keras model from latents (n, latent_dim) to the shape of the images (Equation 5):
+            to logits for "bernoulli", with no sigmoid at its end, or to the mean for "gaussian".
+            The attribute `decoder` is a model from latents to the mean, float32, in either case.
         likelihood, sigma, beta: As for `VariationalLoss`.
         seed: Seed of the noise, as for `Sampling`.
 
-    Call arguments:
-        inputs: Images (n, ...).
-
     Returns:
-        Calling the model returns a dict: "images", the mean of P(X|z) at a z drawn from Q(z|X) for each image, and
-        "reconstruction" and "kl", the terms of the loss, (n,), in nats per image.
-
-    Attributes:
-        encoder: As given.
-        decoder: Keras model from latents to the mean of P(X|z), float32: for "bernoulli", the sigmoid of the logits.
+        Called on images (n, ...), a dict: "images", the mean of P(X|z) at a z drawn from Q(z|X)
+        for each, and "reconstruction" and "kl", the terms of the loss, (n,), in nats per image.
 
     Raises:
         ValueError: If encoder and decoder do not fit together, or an argument is out of range.
     """
 
-    run = None  # what the command line was asked to train, saved with the optimizer, so that nothing else is resumed
-
-    def __init__(self, encoder, decoder, likelihood="bernoulli", sigma=1.0, beta=1.0, seed=None, **kwargs):
+    def __init__(
+        self, encoder, decoder, likelihood="bernoulli", sigma=1.0, beta=1.0, seed=None, **kwargs
+    ):
         super().__init__(autocast=False, **kwargs)
-        _check_networks(encoder, decoder, likelihood)
-        self.encoder, self.decoder_network = encoder, decoder
-        self.image_shape, self.latent_dim = tuple(encoder.input_shape[1:]), decoder.input_shape[-1]
+        check_networks(encoder, decoder, likelihood)
+        self.encoder = encoder
+        self.decoder_network = decoder
+        self.image_shape = tuple(encoder.input_shape[1:])
+        self.latent_dim = decoder.input_shape[-1]
         self.sampling = Sampling(seed, dtype="float32")  # as the heads of the encoder
         self.variational_loss = VariationalLoss(likelihood, sigma, beta)
-        self.to_mean = keras.layers.Activation("sigmoid" if likelihood == "bernoulli" else "linear", dtype="float32")
+        activation = "sigmoid" if likelihood == "bernoulli" else "linear"
+        self.to_mean = keras.layers.Activation(activation, dtype="float32")
         z = keras.Input((self.latent_dim,), name="z")
         self.decoder = keras.Model(z, self.to_mean(decoder(z)), name="decoder")
-        self.reconstruction_tracker, self.kl_tracker = keras.metrics.Mean("reconstruction"), keras.metrics.Mean("kl")
-        self(keras.Input(self.image_shape))  # builds it, so that it can be saved before it is trained
+        self.reconstruction_tracker = keras.metrics.Mean("reconstruction")
+        self.kl_tracker = keras.metrics.Mean("kl")
+        self(keras.Input(self.image_shape))  # builds it, so that it can be saved before training
 
     def call(self, inputs, training=None):
         z_mean, z_log_var = self.encoder(inputs, training=training)  # Equation 10
-        z = self.sampling((z_mean, z_log_var))  # Equation 13
+        z = self.sampling((z_mean, z_log_var), training=training)  # Equation 13
         logits_or_mean = self.decoder_network(z, training=training)  # Equation 5
-        reconstruction, kl = self.variational_loss((inputs, logits_or_mean, z_mean, z_log_var))  # Equation 14
-        return {"images": self.to_mean(logits_or_mean), "reconstruction": reconstruction, "kl": kl}
+        # Equation 14
+        reconstruction, kl = self.variational_loss((inputs, logits_or_mean, z_mean, z_log_var))
+        images = self.to_mean(logits_or_mean)
+        return {"images": images, "reconstruction": reconstruction, "kl": kl}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         self.reconstruction_tracker.update_state(y_pred["reconstruction"])
         self.kl_tracker.update_state(y_pred["kl"])
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def fit(self, x=None, *args, validation_data=None, **kwargs):
-        """Train as in Keras. Raises a `ValueError` first if the arrays `x` or `validation_data` are not images of the right kind.
+    def fit(self, x=None, *args, **kwargs) -> keras.callbacks.History:
+        """Train as in Keras; arrays are taken in a new order in each epoch (`in_own_order`).
 
-        Datasets and generators are taken as they come.
+        Raises a `ValueError` if the arrays `x` or `validation_data` are not images of the right
+        kind, or weights are given, which the loss does not use.
         """
+        options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        validation_data = options.get("validation_data")
+        if isinstance(validation_data, tuple):
+            validation_data = validation_data[0]
         self._check_images(x, "x")
-        self._check_images(validation_data[0] if isinstance(validation_data, tuple) else validation_data, "validation_data")
-        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+        self._check_images(validation_data, "validation_data")
+        return super().fit(**in_own_order(options))
 
     def evaluate(self, x=None, *args, **kwargs):
-        """Evaluate as in Keras, after the same check."""
+        """Evaluate as in Keras, after the same check of `x`."""
         self._check_images(x, "x")
         return super().evaluate(x, *args, **kwargs)
 
-    def reconstruct(self, x):
-        """Reconstruct images (n, *image_shape) without noise: the mean of P(X|z) at z = z_mean, of the same shape."""
+    def reconstruct(self, x) -> np.ndarray:
+        """Reconstruct images without noise: the mean of P(X|z) at z = z_mean (n, *image_shape)."""
         x = self._check_images(np.asarray(x), "x")
-        return self.decoder.predict(self.encoder.predict(x, verbose=0)[0], verbose=0)
+        z_mean, _ = self.encoder.predict(x, verbose=0)
+        return self.decoder.predict(z_mean, verbose=0)
 
-    def sample(self, n, seed=None, prior=None):
-        """Decode `n` draws of z in one batch (Figures 5 and 6). Arguments as for `draw_latents`.
+    def sample(self, n: int, seed=None, prior: MixturePrior | None = None) -> np.ndarray:
+        """Decode draws of z (Figures 5 and 6): the mean of P(X|z), float32 (n, *image_shape).
 
-        Returns:
-            The mean of P(X|z) for each z: float32 array of shape (n, *image_shape).
+        Arguments as for `draw_latents`.
         """
-        return self.decoder.predict(draw_latents(n, self.latent_dim, seed, prior), batch_size=n, verbose=0)
+        z = draw_latents(n, self.latent_dim, seed, prior)
+        return self.decoder.predict(z, batch_size=min(n, CHUNK), verbose=0)
 
-    def elbo(self, x, num_samples=1, seed=0, verbose=0):
-        """The evidence lower bound of each image, without beta: exact KL, sampled reconstruction.
-
-        Source: the right side of Equation 9.
+    def elbo(self, x, num_samples: int = 1, seed: int = 0, verbose: int = 0) -> np.ndarray:
+        """The evidence lower bound of each image, without beta (right side of Equation 9).
 
         Args:
             x: Images (n, *image_shape).
-            num_samples: Draws of z for each image, over which log P(X|z) is averaged.
-            seed: Integer: the same seed draws the same noise.
+            num_samples: Draws of z for each image, over which log P(X|z) is averaged; the KL term
+                is exact.
+            seed: Integer that fixes the draws.
             verbose: 1 shows a progress bar.
 
         Returns:
             float64 array (n,): nats per image, summed over pixels and latent dimensions.
         """
         x = self._check_images(np.asarray(x), "x")
-        kl, log_p_x_given_z = np.zeros(len(x)), np.zeros(len(x))
-        for i, z_mean, z_log_var, _, _, log_p in self._draws(x, num_samples, seed, verbose):
-            kl[i] = keras.ops.convert_to_numpy(kl_divergence(z_mean, z_log_var))
-            log_p_x_given_z[i] += log_p.sum(axis=1, dtype="float64") / num_samples
-        return log_p_x_given_z - kl
+        q = self.encoder.predict(x, verbose=0)
+        log_p = np.zeros(len(x))
+        for rows, log_p_x_given_z, _ in self._draws(x, *q, num_samples, seed, verbose):
+            log_p[rows] += np.sum(log_p_x_given_z, axis=1, dtype="float64")
+        return log_p / num_samples - keras.ops.convert_to_numpy(kl_divergence(*q))
 
-    def log_likelihood(self, x, num_samples=1000, seed=0, verbose=0):
-        """log P(X) of each image by importance sampling: the log of the mean of the weights P(X|z) P(z) / Q(z|X).
+    def log_likelihood(
+        self, x, num_samples: int = 1000, seed: int = 0, verbose: int = 0
+    ) -> np.ndarray:
+        """log P(X) by importance sampling: log of the mean of the weights P(X|z) P(z) / Q(z|X).
 
-        The mean is unbiased, so its log is too low on average, and rises to log P(X) with `num_samples`. Source: Equation
-        7, with z drawn from Q(z|X) instead of P(z); Burda, Grosse and Salakhutdinov (2016), Equation 8.
-
-        Args:
-            x: Images (n, *image_shape).
-            num_samples: Draws of z for each image. The memory needed does not grow with it.
-            seed: Integer: the same seed draws the same noise.
-            verbose: 1 shows a progress bar.
-
-        Returns:
-            float64 array (n,): nats per image, summed over the pixels.
+        The mean is unbiased, so its log is too low on average, and rises to log P(X) with
+        `num_samples`; the memory does not grow with it. Arguments and result as for `elbo`.
+        Source: Equation 7, with z drawn from Q(z|X) instead of P(z); Burda, Grosse and
+        Salakhutdinov (2016), Equation 8.
         """
         x = self._check_images(np.asarray(x), "x")
+        q = self.encoder.predict(x, verbose=0)
         total = np.full(len(x), -np.inf)
-        for i, _, z_log_var, z, epsilon, log_p in self._draws(x, num_samples, seed, verbose):
-            # log P(z) - log Q(z|X): the constants of the two normal densities cancel
-            log_ratio = 0.5 * np.sum(np.square(epsilon) - np.square(z) + z_log_var[:, None], axis=2, dtype="float64")
-            total[i] = np.logaddexp(total[i], np.logaddexp.reduce(log_p + log_ratio, axis=1))
+        for rows, log_p_x_given_z, log_ratio in self._draws(x, *q, num_samples, seed, verbose):
+            log_weight = np.logaddexp.reduce(log_p_x_given_z + log_ratio, axis=1)
+            total[rows] = np.logaddexp(total[rows], log_weight)
         return total - np.log(num_samples)
 
-    def save(self, filepath, overwrite=True, **kwargs):
-        """Save the whole model, with the states of optimizer and noise, to one `.keras` file, which appears once it is whole.
+    def save(self, filepath, overwrite: bool = True, **kwargs):
+        """Save the whole model, with optimizer and noise, to one `.keras` file.
 
-        Load it with `keras.models.load_model`, in a process that has imported `vae_keras`.
-
-        Raises:
-            ValueError: If the name does not end in `.keras`.
-            OSError: If the file cannot be written, or exists and `overwrite` is `False`.
+        The file appears once it is whole. Load it with `keras.models.load_model`, in a process
+        that has run `import vae_keras`, which tells Keras the classes that the file names.
+        Raises a `ValueError` if the name does not end in `.keras`, and an `OSError` if the file
+        cannot be written, or exists and `overwrite` is `False`.
         """
         if Path(filepath).suffix != ".keras":
             raise ValueError(f"filepath must end in .keras; got {filepath}.")
@@ -162,50 +160,64 @@ class VAE(keras.Model):
             super().save(partial, **kwargs)
 
     def get_config(self):
-        networks = {"encoder": self.encoder, "decoder": self.decoder_network}
-        loss = {name: getattr(self.variational_loss, name) for name in ("likelihood", "sigma", "beta")}
-        networks = {name: keras.saving.serialize_keras_object(network) for name, network in networks.items()}
-        return {**networks, **loss, "seed": self.sampling.seed, "name": self.name}
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        return {**config, "run": self.run} if config else config
-
-    def compile_from_config(self, config):
-        self.run = config.pop("run", None)
-        super().compile_from_config(config)
+        loss = self.variational_loss
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder_network),
+            **{"likelihood": loss.likelihood, "sigma": loss.sigma, "beta": loss.beta},
+            "seed": self.sampling.seed,
+            "trainable_layers": [layer.trainable for layer in self._layers_to_freeze()],
+        }
 
     @classmethod
     def from_config(cls, config):
-        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
-        return cls(**{**config, **networks})
+        config = dict(config)
+        trainable = config.pop("trainable_layers", [])
+        if isinstance(config.get("trainable"), list):  # as older files call it
+            trainable = config.pop("trainable")
+        for name in {"encoder", "decoder"} & config.keys():
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        vae = cls(**config)
+        for layer, value in zip(vae._layers_to_freeze(), trainable, strict=False):
+            if layer.trainable != value:  # to set it sets all layers inside as well
+                layer.trainable = value
+        return vae
 
-    @cached_property  # kept where Keras does not track it, so that no weight is listed twice
-    def _conditional_likelihood(self):
-        return _ConditionalLikelihood(self.decoder_network, self.variational_loss)
+    def compile_from_config(self, config):
+        # older files of the command line hold the record of their run here
+        super().compile_from_config({key: config[key] for key in config if key != "run"})
 
-    def _draws(self, x, num_samples, seed, verbose):
-        """Yield draws for some images at a time: their slice, z_mean, z_log_var, z and epsilon (i, s, k), log P(X|z) (i, s)."""
-        if not is_integer(num_samples) or num_samples < 1:
-            raise ValueError(f"num_samples must be an integer of at least 1; got {num_samples!r}.")
-        x, rng = x.astype("float32", copy=False), np.random.default_rng(seed)
-        z_mean, z_log_var = self.encoder.predict(x, verbose=0)
+    def _layers_to_freeze(self):  # parents first; older files end before the loss
+        networks = [self.encoder, self.decoder_network]
+        return [*networks, *networks[0].layers, *networks[1].layers, self.variational_loss]
+
+    def _draws(self, x, z_mean, z_log_var, num_samples, seed, verbose):
+        """Yield for some images at a time their slice, log P(X|z) and log P(z) - log Q(z|X)."""
+        check_count(num_samples, "num_samples")
+        rng = np.random.default_rng(seed)
         progress = keras.utils.Progbar(len(x), verbose=verbose, unit_name="image")
         step = max(1, CHUNK // num_samples)
         for start in range(0, len(x), step):
-            i = slice(start, min(start + step, len(x)))
+            rows = slice(start, min(start + step, len(x)))
             for first in range(0, num_samples, CHUNK):
-                shape = (i.stop - start, min(CHUNK, num_samples - first), self.latent_dim)
+                shape = rows.stop - start, min(CHUNK, num_samples - first), self.latent_dim
                 epsilon = rng.standard_normal(shape, dtype="float32")
-                z = z_mean[i, None] + np.exp(0.5 * z_log_var[i, None]) * epsilon  # Equation 13
-                pairs = np.repeat(x[i], shape[1], axis=0), z.reshape(-1, self.latent_dim)
-                log_p = self._conditional_likelihood.predict_on_batch(pairs).reshape(shape[:2])
-                yield i, z_mean[i], z_log_var[i], z, epsilon, log_p
-            progress.update(i.stop)
+                log_var = z_log_var[rows, None]
+                z = z_mean[rows, None] + np.exp(0.5 * log_var) * epsilon  # Equation 13
+                # the constants of the two normal densities cancel
+                exponents = np.square(epsilon) - np.square(z) + log_var
+                log_ratio = 0.5 * np.sum(exponents, axis=2, dtype="float64")
+                logits_or_mean = self.decoder_network.predict_on_batch(z.reshape(-1, shape[2]))
+                repeated = np.repeat(x[rows], shape[1], axis=0)
+                log_p = self.variational_loss.log_likelihood(repeated, logits_or_mean)
+                yield rows, keras.ops.convert_to_numpy(log_p).reshape(shape[:2]), log_ratio
+            progress.update(rows.stop)
 
     def _check_images(self, x, name):
         if hasattr(x, "__array__"):
-            check_images(x, name, self.image_shape, bernoulli=self.variational_loss.likelihood == "bernoulli")
+            bernoulli = self.variational_loss.likelihood == "bernoulli"
+            check_images(x, name, self.image_shape, bernoulli)
         return x
 
 
@@ -216,7 +228,7 @@ class ConvVAE(VAE):
     Args:
         latent_dim: Number of latent variables, at least 1.
         network: "default", or "keng2017" for the network of the post.
-        image_shape: (height, width, channels) of an image; any for "default", (28, 28, 1) for "keng2017".
+        image_shape: (height, width, channels); any for "default", (28, 28, 1) for "keng2017".
         likelihood, sigma, beta, seed: As for `VAE`.
         dtype: Dtype policy of the networks; `None` takes Keras's global one.
 
@@ -224,93 +236,21 @@ class ConvVAE(VAE):
         ValueError: If an argument is not as above; the message names it.
     """
 
-    def __init__(self, latent_dim=64, network="default", image_shape=(28, 28, 1), likelihood="bernoulli", sigma=1.0, beta=1.0,
-                 seed=None, dtype=None, **kwargs):  # fmt: skip
+    def __init__(
+        self, latent_dim=64, network="default", image_shape=(28, 28, 1), likelihood="bernoulli",
+        sigma=1.0, beta=1.0, seed=None, dtype=None, **kwargs,
+    ):  # fmt: skip
         if network not in tuple(NETWORKS):
             raise ValueError(f"network must be one of {tuple(NETWORKS)}; got {network!r}.")
-        if not is_integer(latent_dim) or latent_dim < 1:
-            raise ValueError(f"latent_dim must be an integer of at least 1; got {latent_dim!r}.")
-        sizes = image_shape if isinstance(image_shape, (tuple, list)) else ()
-        if len(sizes) != 3 or not all(is_integer(size) and size >= 1 for size in sizes):
-            raise ValueError(f"image_shape must be three integers (height, width, channels); got {image_shape!r}.")
-        policy, before = keras.dtype_policies.get(dtype), keras.config.dtype_policy()
-        try:
-            keras.config.set_dtype_policy(policy)
-            encoder, decoder = NETWORKS[network](int(latent_dim), tuple(map(int, image_shape)))
-        finally:
-            keras.config.set_dtype_policy(before)
+        check_count(latent_dim, "latent_dim")
+        check_image_shape(image_shape)
+        policy = keras.dtype_policies.get(dtype)
+        image_shape = tuple(map(int, image_shape))
+        encoder, decoder = NETWORKS[network](int(latent_dim), image_shape, policy)
         super().__init__(encoder, decoder, likelihood, sigma, beta, seed, dtype=policy, **kwargs)
         self.network = network
 
     def get_config(self):
-        config = {name: value for name, value in super().get_config().items() if name not in ("encoder", "decoder")}
-        own = {"latent_dim": self.latent_dim, "network": self.network, "image_shape": self.image_shape}
-        policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {**config, **own, "dtype": policy, "trainable": [layer.trainable for layer in self._layers_to_freeze()]}
-
-    @classmethod
-    def from_config(cls, config):
-        trainable = config.pop("trainable")
-        vae = cls(**config)
-        for layer, value in zip(vae._layers_to_freeze(), trainable, strict=True):
-            layer.trainable = value
-        return vae
-
-    def _layers_to_freeze(self):  # parents first, since they set their children
-        return [self.encoder, self.decoder_network, *self.encoder.layers, *self.decoder_network.layers]
-
-
-class _ConditionalLikelihood(keras.Model):
-    """log P(X|z) of pairs of an image and a latent, (n,), as a model, so that Keras compiles it on each backend."""
-
-    def __init__(self, decoder_network, variational_loss):
-        super().__init__(autocast=False, name="conditional_likelihood")
-        self.decoder_network, self.variational_loss = decoder_network, variational_loss
-
-    def call(self, inputs):
-        x, z = inputs
-        return self.variational_loss.log_likelihood(x, self.decoder_network(z))
-
-
-def load_vae(path):
-    """Load a saved VAE in safe mode. Raises `FileNotFoundError`, or `ValueError` if the file is damaged or no VAE."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no model file {path}.")
-    try:
-        if sorted(parts := check_archive(path)) != PARTS:
-            raise ValueError(f"its parts are {parts}; wanted {PARTS}")
-        _check_sizes(path)
-        model = keras.saving.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its readers of zip, JSON and HDF5 do
-        reason = str(error).rpartition("Exception encountered: ")[2]  # without the whole config before it
-        raise ValueError(f"{path} is no saved VAE, or is damaged: {reason}") from error
-    if not isinstance(model, VAE):
-        raise ValueError(f"{path} holds a {type(model).__name__}; wanted a VAE.")
-    return model
-
-
-def _check_sizes(path):
-    """Refuse networks larger than their file: their weights would take memory before those of the file are read."""
-    with zipfile.ZipFile(path) as archive:
-        config = archive.read("config.json")
-    no_sizes = {"seed", "shared_object_id"}
-    model = json.loads(config, object_hook=lambda pairs: {key: pairs[key] for key in pairs.keys() - no_sizes})
-    needed = max([size for size in keras.tree.flatten(model["config"]) if isinstance(size, int)], default=0)
-    if model["class_name"] == "ConvVAE":
-        height, width, channels = model["config"]["image_shape"]
-        # each pixel, channel and latent takes 192 weights or more, of 2 bytes or more
-        needed = 384 * (height * width + channels + model["config"]["latent_dim"])
-    if needed > (size := Path(path).stat().st_size):
-        raise ValueError(f"its networks need {needed} bytes or more, and the file has {size}")
-
-
-def _check_networks(encoder, decoder, likelihood):
-    q, z, logits = encoder.output_shape, decoder.input_shape, decoder.output_shape
-    if not (isinstance(q, (tuple, list)) and len(q) == 2 and q[0] == q[1]):
-        raise ValueError(f"encoder must return the pair (z_mean, z_log_var), of one shape; its output shape is {q}.")
-    if q[0] != z:
-        raise ValueError(f"decoder must take latents of shape {q[0]}, as encoder gives; it takes {z}.")
-    if logits != encoder.input_shape:
-        raise ValueError(f"decoder must return images of shape {encoder.input_shape}; it returns {logits}.")
-    if likelihood == "bernoulli" and getattr(decoder.layers[-1], "activation", None) is keras.activations.sigmoid:
-        raise ValueError("decoder must end in logits for the bernoulli likelihood, not in a sigmoid, which the VAE adds itself.")
+        config = {"network": self.network, "latent_dim": self.latent_dim, **super().get_config()}
+        del config["encoder"], config["decoder"]  # from_config builds them anew
+        return {**config, "image_shape": self.image_shape}

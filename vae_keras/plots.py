@@ -1,32 +1,39 @@
-"""Figures. Each function takes arrays and returns a matplotlib figure; none of them shows or saves it."""
+"""Figures. Each function takes arrays and returns a matplotlib figure; none shows or saves it."""
 
 import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
 
-# Ten colours that stay apart for colour-blind readers: after Paul Tol's "muted" scheme.
-DIGIT_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDAA33", "#CC6677", "#882255", "#AA4499", "#000000")
-BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # from Okabe and Ito's palette
+# ten colours that stay apart for colour-blind readers: after Paul Tol's "muted" scheme
+DIGIT_COLOURS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
+    "#DDAA33", "#CC6677", "#882255", "#AA4499", "#000000",
+)  # fmt: skip
+BLUE = "#0072B2"  # these three from Okabe and Ito's palette
+VERMILION = "#D55E00"
+GREEN = "#009E73"
 INK = {"cmap": "gray_r", "vmin": 0, "vmax": 1}  # black ink on white paper
 
 
-def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()):
-    """Lay images (n, height, width, channels) in [0, 1] out as a grid, row by row, with a label for each row if given."""
-    tiles, num_rows = _tile(images, num_columns), -(-len(images) // num_columns)
+def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()) -> Figure:
+    """Lay images (n, height, width, channels) in [0, 1] out row by row, with labels if given."""
+    tiles = _tile(images, num_columns)
     width = max(5.0, 0.7 * num_columns)
-    figure, ax = _new_figure((width, width * tiles.shape[0] / tiles.shape[1]), title, caption)
+    size = width, width * tiles.shape[0] / tiles.shape[1]
+    figure, ax = _new_figure(size, title, caption)
     ax.imshow(tiles.squeeze(), **INK)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     if row_labels:
+        num_rows = -(-len(images) // num_columns)
         ax.set_yticks((np.arange(num_rows) + 0.5) * tiles.shape[0] / num_rows, row_labels)
         ax.tick_params(length=0)
     return figure
 
 
-def image_grids(panels, num_columns=10, title=None, caption=None):
-    """Lay several sets of images out side by side, each as a grid; `panels` maps the name of each to its images."""
+def image_grids(panels: dict, num_columns=10, title=None, caption=None) -> Figure:
+    """Lay sets of images out side by side, each as a grid; `panels` maps a name to its images."""
     figure, axes = _new_figure((4.4 * len(panels), 4.6), title, caption, (1, len(panels)))
     for ax, (name, images) in zip(axes, panels.items(), strict=True):
         ax.imshow(_tile(images, num_columns).squeeze(), **INK)
@@ -34,7 +41,7 @@ def image_grids(panels, num_columns=10, title=None, caption=None):
     return figure
 
 
-def kl_bars(kl, title=None, caption=None):
+def kl_bars(kl, title=None, caption=None) -> Figure:
     """Draw the KL divergence of each latent (latent_dim,), sorted, in nats per image."""
     figure, ax = _new_figure((8.0, 3.0), title, caption)
     ax.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=BLUE)
@@ -43,53 +50,63 @@ def kl_bars(kl, title=None, caption=None):
     return figure
 
 
-def loss_curves(history, title=None, caption=None):
-    """Draw the loss and its two parts against the epoch from the dict that `History.history` is, in nats per image."""
+def loss_curves(history: dict, title=None, caption=None) -> Figure:
+    """Draw the loss and its two parts by epoch, in nats per image, from a `History.history`."""
     figure, (left, right) = _new_figure((9.0, 3.6), title, caption, (1, 2))
     figure.get_layout_engine().set(wspace=0.06)
-    lines = (left, "loss", "loss = reconstruction + KL", BLUE), (left, "reconstruction", "reconstruction", VERMILION)
-    for ax, name, label, colour in (*lines, (right, "kl", "KL", GREEN)):
-        epochs = np.arange(1, len(history[name]) + 1)
-        ax.plot(epochs, history[name], "o--", color=colour, mfc="white", ms=4, lw=1.2, label=f"{label}, training")
-        if f"val_{name}" in history:
-            ax.plot(epochs, history[f"val_{name}"], "o-", color=colour, ms=4, label=f"{label}, test")
-    for ax in (left, right):
+    _draw_log(left, history, "loss", "loss = reconstruction + KL", BLUE)
+    _draw_log(left, history, "reconstruction", "reconstruction", VERMILION)
+    _draw_log(right, history, "kl", "KL", GREEN)
+    for ax, corner in ((left, "upper right"), (right, "lower right")):
         ax.set(xlabel="epoch", ylabel="nats per image")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=8, loc="upper right" if ax is left else "lower right")
+        ax.legend(fontsize=8, loc=corner)
     right.set_ylim(0, 1.2 * right.get_ylim()[1])
     return figure
 
 
-def latent_scatter(z, labels, title=None, caption=None, latents=(0, 1)):
-    """Scatter two of the columns of `z` (n, latent_dim), with a colour and a number for each digit of `labels` (n,)."""
+def _draw_log(ax, history, name, label, colour):
+    epochs = np.arange(1, len(history[name]) + 1)
+    style = {"color": colour, "ms": 4}
+    ax.plot(epochs, history[name], "o--", mfc="white", lw=1.2, label=f"{label}, training", **style)
+    if f"val_{name}" in history:
+        ax.plot(epochs, history[f"val_{name}"], "o-", label=f"{label}, test", **style)
+
+
+def latent_scatter(z, labels, title=None, caption=None, latents=(0, 1)) -> Figure:
+    """Scatter two of the columns of `z` (n, latent_dim), coloured by the digits `labels` (n,)."""
     figure, ax = _new_figure((6.4, 5.6), title, caption)
     z = z[:, list(latents)]
     order = np.random.default_rng(0).permutation(len(z))  # so that no digit is always on top
-    ax.scatter(*z[order].T, c=np.array(DIGIT_COLOURS)[labels[order]], s=5, alpha=0.6, linewidths=0)
+    colours = np.array(DIGIT_COLOURS)[labels[order]]
+    ax.scatter(*z[order].T, c=colours, s=5, alpha=0.6, linewidths=0)
     for digit in np.unique(labels):
         colour = DIGIT_COLOURS[digit]
         ax.scatter([], [], color=colour, label=str(digit))
+        style = {"ha": "center", "va": "center", "weight": "bold", "color": colour}
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour}
-        centre = np.median(z[labels == digit], axis=0)
-        ax.annotate(str(digit), centre, ha="center", va="center", weight="bold", color=colour, bbox=box)
-    ax.set(xlabel=f"z_mean of latent {latents[0] + 1}", ylabel=f"z_mean of latent {latents[1] + 1}")
+        ax.annotate(str(digit), np.median(z[labels == digit], axis=0), bbox=box, **style)
+    names = [f"z_mean of latent {latent + 1}" for latent in latents]
+    ax.set(xlabel=names[0], ylabel=names[1])
     ax.set_aspect("equal", adjustable="datalim")
     ax.legend(title="digit", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 
 
-def decoder_test_mode(z, images, title=None, caption=None):
-    """Draw the decoder in test mode (Figure 5): in each row a draw of z, the network, and the mean image it makes."""
+def decoder_test_mode(z, images, title=None, caption=None) -> Figure:
+    """Draw the decoder in test mode (Figure 5): a row has a draw of z, the network, the image."""
     figure, axes = _new_figure((8.0, 1.9 * len(z)), title, caption, (len(z), 3))
     box = {"boxstyle": "round,pad=0.6", "fc": "#EEEEEE", "ec": "black"}
+    centred = {"ha": "center", "va": "center"}
     for (left, middle, right), latents, image in zip(axes, z, images, strict=True):
         left.bar(np.arange(1, len(latents) + 1), latents, color=BLUE)
         left.set(ylim=(-3.5, 3.5), ylabel="value")
         middle.axis("off")
-        middle.annotate("", (1.0, 0.5), (0.0, 0.5), xycoords="axes fraction", arrowprops={"arrowstyle": "-|>"})
-        middle.text(0.46, 0.5, "$g(z;\\theta)$\ndecoder", ha="center", va="center", transform=middle.transAxes, bbox=box)
+        arrow = {"xycoords": "axes fraction", "arrowprops": {"arrowstyle": "-|>"}}
+        middle.annotate("", (1.0, 0.5), (0.0, 0.5), **arrow)
+        name = "$g(z;\\theta)$\ndecoder"
+        middle.text(0.46, 0.5, name, transform=middle.transAxes, bbox=box, **centred)
         right.imshow(image.squeeze(), **INK)
         right.set(xticks=[], yticks=[])
     axes[0][0].set_title(r"$z \sim \mathcal{N}(0, I)$")
@@ -115,7 +132,9 @@ def _tile(images, num_columns, gap=2):
         raise ValueError(f"images must have 1 or 3 channels to be drawn; they have {channels}.")
     num_rows = -(-n // num_columns)
     paper = 0.0 if channels == 1 else 1.0  # white either way
-    tiles = np.full((num_rows * num_columns, height + gap, width + gap, channels), paper, "float32")
-    tiles[:n, gap // 2 : gap // 2 + height, gap // 2 : gap // 2 + width] = images
-    tiles = tiles.reshape(num_rows, num_columns, height + gap, width + gap, channels).swapaxes(1, 2)
-    return tiles.reshape(num_rows * (height + gap), num_columns * (width + gap), channels)
+    shape = num_rows * num_columns, height + gap, width + gap, channels
+    tiles = np.full(shape, paper, "float32")
+    margin = gap // 2
+    tiles[:n, margin : margin + height, margin : margin + width] = images
+    tiles = tiles.reshape(num_rows, num_columns, *shape[1:]).swapaxes(1, 2)
+    return tiles.reshape(num_rows * shape[1], num_columns * shape[2], channels)

@@ -14,10 +14,21 @@ import pytest
 
 from vae_keras import load_vae
 from vae_keras.cli import commands
-from vae_keras.cli.main import main
 from vae_keras.cli.distribute import Place
+from vae_keras.cli.main import main
 
-TRAIN = ("train", "--data", "../x.npz", "--epochs", "2", "--batch-size", "8", "--latent-dim", "3", "--json")
+TRAIN = (
+    "train",
+    "--data",
+    "../x.npz",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+    "--latent-dim",
+    "3",
+    "--json",
+)
 
 # the command line with a small network; without batch normalisation on TensorFlow, whose replicas each do their own
 SETUP = """
@@ -104,15 +115,26 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribute")
     np.savez(folder / "x.npz", np.random.default_rng(0).random((40, 8, 8), dtype="float32"))
     two_devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    group = {"KERAS_BACKEND": "jax", "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}", "JAX_NUM_PROCESSES": "2"}
-    processes = {name: start(folder / name, DEVICES, KERAS_BACKEND=name, **two_devices) for name in ("tensorflow", "jax")}
+    group = {
+        "KERAS_BACKEND": "jax",
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}",
+        "JAX_NUM_PROCESSES": "2",
+    }
+    processes = {
+        name: start(folder / name, DEVICES, KERAS_BACKEND=name, **two_devices)
+        for name in ("tensorflow", "jax")
+    }
     for i in range(2):
         name, arguments = f"process_{i}", (*TRAIN, "--distribute", "--output", "many.keras")
-        processes[name] = start(folder / name, COMMAND_LINE, *arguments, **group, JAX_PROCESS_ID=str(i))
+        processes[name] = start(
+            folder / name, COMMAND_LINE, *arguments, **group, JAX_PROCESS_ID=str(i)
+        )
     printed = {}
     try:
         for name, process in processes.items():
-            out, err = process.communicate(timeout=600)  # seconds suffice, on a machine that does nothing else
+            out, err = process.communicate(
+                timeout=600
+            )  # seconds suffice, on a machine that does nothing else
             assert process.returncode == 0, err
             printed[name] = out
     finally:
@@ -127,7 +149,9 @@ def results(out):
     while "{" in out:
         value, end = decoder.raw_decode(out[out.index("{") :])
         out = out[out.index("{") + end :]
-        found.append({name: value[name] for name in ("-ELBO", "reconstruction", "KL", "training images")})
+        found.append(
+            {name: value[name] for name in ("-ELBO", "reconstruction", "KL", "training images")}
+        )
     return found
 
 
@@ -140,7 +164,9 @@ def test_two_devices_train_as_one_does(runs, backend):
     folder, printed = runs
     many, one, _ = results(printed[backend])
     assert many == pytest.approx(one, abs=0.02)
-    for trained, expected in zip(*(weights(folder / backend / f"{name}.keras") for name in ("many", "one")), strict=True):
+    for trained, expected in zip(
+        *(weights(folder / backend / f"{name}.keras") for name in ("many", "one")), strict=True
+    ):
         np.testing.assert_allclose(trained, expected, atol=1e-5)
 
 
@@ -149,7 +175,9 @@ def test_a_resumed_run_on_two_devices_ends_where_an_uninterrupted_one_does(runs,
     folder, printed = runs
     many, _, resumed = results(printed[backend])
     assert resumed == many
-    for trained, expected in zip(*(weights(folder / backend / f"{name}.keras") for name in ("resumed", "many")), strict=True):
+    for trained, expected in zip(
+        *(weights(folder / backend / f"{name}.keras") for name in ("resumed", "many")), strict=True
+    ):
         np.testing.assert_allclose(trained, expected, atol=1e-5)
 
 
@@ -166,7 +194,9 @@ def test_two_processes_train_as_one_does_and_one_of_them_writes(runs):
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_replicas_draw_different_noise(runs, backend):
     folder, _ = runs
-    drawn = np.load(folder / backend / "drawn.npy").reshape(8, 64)  # of eight images that are alike, four to a device
+    drawn = np.load(folder / backend / "drawn.npy").reshape(
+        8, 64
+    )  # of eight images that are alike, four to a device
     assert len(np.unique(drawn, axis=0)) == 8
 
 
@@ -184,31 +214,72 @@ def test_the_parts_of_the_processes_make_up_the_batch():
     x, places = np.arange(13), [Place(i, 2, 4) for i in range(2)]
     parts = [place.share(x, 8) for place in places]
     assert [len(part) for part in parts] == [2, 2]
-    for i, batch in enumerate((x[:8], x[8:12])):  # the 13th would leave three of four devices without
+    for i, batch in enumerate(
+        (x[:8], x[8:12])
+    ):  # the 13th would leave three of four devices without
         np.testing.assert_array_equal(np.concatenate([part[i][0] for part in parts]), batch)
 
 
 @pytest.mark.parametrize(("images", "batch_size"), [(20, 9), (1, 8)])
 def test_what_leaves_a_device_without_images_is_refused(images, batch_size):
-    with pytest.raises(ValueError, match=rf"--batch-size must be a multiple of the 2 devices.*got {batch_size} and {images}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"--batch-size must be a multiple of the 2 devices.*got {batch_size} and {images}",
+    ):
         Place(devices=2).share(np.zeros(images), batch_size)
 
 
-def test_a_process_without_the_file_does_not_start_afresh_while_others_resume(tmp_path, monkeypatch, capsys):
+def test_a_process_without_the_file_does_not_start_afresh_while_others_resume(
+    tmp_path, monkeypatch, capsys
+):
     np.savez(tmp_path / "x.npz", np.zeros((40, 8, 8), "float32"))
     monkeypatch.setattr(commands, "all_devices", lambda: nullcontext(Place(1, 2, 2)))
     data, output = str(tmp_path / "x.npz"), str(tmp_path / "vae.keras")
-    assert main(["train", "--data", data, "--batch-size", "8", "--distribute", "--resume", "--output", output]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"vae_keras train: There is no model file {output}."
+    assert (
+        main(
+            [
+                "train",
+                "--data",
+                data,
+                "--batch-size",
+                "8",
+                "--distribute",
+                "--resume",
+                "--output",
+                output,
+            ]
+        )
+        == 2
+    )
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == f"vae_keras train: There is no model file {output}."
+    )
 
 
 def start_two(folder, *arguments):
     # JAX makes the port from the job's number; other tests may be looking for one too
     job = next(job for job in range(9 * os.getpid() % 3000, 4096) if not in_use(61440 + job))
-    slurm = {"SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
-    arguments = (*TRAIN, "--distribute", "--output", "../vae.keras", "--epochs", "1000000", *arguments)
+    slurm = {
+        "SLURM_JOB_ID": str(job),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+    }
+    arguments = (
+        *TRAIN,
+        "--distribute",
+        "--output",
+        "../vae.keras",
+        "--epochs",
+        "1000000",
+        *arguments,
+    )
     ranks = [{"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
-    return [start(folder / str(i), COMMAND_LINE, *arguments, KERAS_BACKEND="jax", **slurm, **rank) for i, rank in enumerate(ranks)]
+    return [
+        start(folder / str(i), COMMAND_LINE, *arguments, KERAS_BACKEND="jax", **slurm, **rank)
+        for i, rank in enumerate(ranks)
+    ]
 
 
 def wait_until_saved(path, processes, before=None):
@@ -220,7 +291,9 @@ def wait_until_saved(path, processes, before=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_dies_or_hangs_ends_the_run_whose_last_checkpoint_can_be_resumed(tmp_path, stop):
+def test_a_process_that_dies_or_hangs_ends_the_run_whose_last_checkpoint_can_be_resumed(
+    tmp_path, stop
+):
     np.savez(tmp_path / "x.npz", np.random.default_rng(0).random((40, 8, 8), dtype="float32"))
     path, processes = tmp_path / "vae.keras", start_two(tmp_path)
     try:
@@ -229,7 +302,10 @@ def test_a_process_that_dies_or_hangs_ends_the_run_whose_last_checkpoint_can_be_
         _, err = processes[0].communicate(timeout=60)
         if stop == signal.SIGKILL:
             assert processes[0].returncode == 2
-            assert "vae_keras train: the processes lost each other, most likely since one has died" in err
+            assert (
+                "vae_keras train: the processes lost each other, most likely since one has died"
+                in err
+            )
         else:  # JAX ends the process from within, wherever it waits
             assert processes[0].returncode == -signal.SIGABRT
             assert "This most likely indicates that another task died" in err

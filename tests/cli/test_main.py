@@ -43,19 +43,33 @@ def test_train_sample_and_evaluate_your_own_images(tmp_path, my_images):
     assert "Epoch 2/2" in trained.stderr  # the progress is there, and not in the way
     assert load_vae(tmp_path / "vae.keras").latent_dim == 3
 
-    sampled = run("sample", "vae.keras", "--n", 5, "--output", "new/grid.png", cwd=tmp_path, check=True)
+    sampled = run(
+        "sample", "vae.keras", "--n", 5, "--output", "new/grid.png", cwd=tmp_path, check=True
+    )
     assert "new/grid.png" in sampled.stdout
     with Image.open(tmp_path / "new" / "grid.png") as image:
         assert min(image.size) > 50
-    evaluated = run("evaluate", "vae.keras", "--data", my_images, "--num-samples", 5, cwd=tmp_path, check=True)
+    evaluated = run(
+        "evaluate", "vae.keras", "--data", my_images, "--num-samples", 5, cwd=tmp_path, check=True
+    )
     assert "-log P(X)" in evaluated.stdout
 
 
 def test_an_image_folder_trains_too(tmp_path, rng):
     (tmp_path / "folder").mkdir()
     for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="uint8")).save(tmp_path / "folder" / f"{i}.png")
-    arguments = ["train", "--data", str(tmp_path / "folder"), "--epochs", "1", "--output", str(tmp_path / "colour.keras")]
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="uint8")).save(
+            tmp_path / "folder" / f"{i}.png"
+        )
+    arguments = [
+        "train",
+        "--data",
+        str(tmp_path / "folder"),
+        "--epochs",
+        "1",
+        "--output",
+        str(tmp_path / "colour.keras"),
+    ]
     assert main([*arguments, "--likelihood", "gaussian", "--latent-dim", "2"]) == 0
     vae = load_vae(tmp_path / "colour.keras")
     assert vae.image_shape == (8, 8, 3)
@@ -64,21 +78,42 @@ def test_an_image_folder_trains_too(tmp_path, rng):
 
 def test_sample_writes_the_array_that_the_model_gives(tmp_path, saved_vae, capsys):
     output = tmp_path / "a.npz"
-    assert main(["sample", str(saved_vae), "--n", "4", "--seed", "3", "--output", str(output), "--json"]) == 0
+    assert (
+        main(
+            ["sample", str(saved_vae), "--n", "4", "--seed", "3", "--output", str(output), "--json"]
+        )
+        == 0
+    )
     np.testing.assert_array_equal(np.load(output)["images"], load_vae(saved_vae).sample(4, seed=3))
     assert json.loads(capsys.readouterr().out) == {"images": 4, "files": [str(output)]}
 
 
 def test_evaluate_gives_the_models_own_measures(tmp_path, saved_vae, my_images, capsys):
-    arguments = ["evaluate", str(saved_vae), "--data", str(my_images), "--num-samples", "7", "--seed", "2", "--json"]
+    arguments = [
+        "evaluate",
+        str(saved_vae),
+        "--data",
+        str(my_images),
+        "--num-samples",
+        "7",
+        "--seed",
+        "2",
+        "--json",
+    ]
     assert main([*arguments, "--output", str(tmp_path / "r.json")]) == 0
-    results, vae, x = json.loads(capsys.readouterr().out), load_vae(saved_vae), commands.load_images(my_images)
+    results, vae, x = (
+        json.loads(capsys.readouterr().out),
+        load_vae(saved_vae),
+        commands.load_images(my_images),
+    )
     assert results["-ELBO"] == pytest.approx(-vae.elbo(x, seed=2).mean(), abs=0.01)
     assert results["-log P(X)"] == pytest.approx(-vae.log_likelihood(x, 7, seed=2).mean(), abs=0.01)
     assert json.loads((tmp_path / "r.json").read_text())["-ELBO"] == results["-ELBO"]
 
 
-def test_figures_writes_what_it_says_and_never_trains_on_test_images(tmp_path, monkeypatch, rng, capsys):
+def test_figures_writes_what_it_says_and_never_trains_on_test_images(
+    tmp_path, monkeypatch, rng, capsys
+):
     labels = np.arange(50) % 10
     train, test = ((rng.random((50, 28, 28, 1), dtype="float32"), labels) for _ in range(2))
     monkeypatch.setattr(commands, "load_mnist", lambda: (train, test))
@@ -90,7 +125,10 @@ def test_figures_writes_what_it_says_and_never_trains_on_test_images(tmp_path, m
         return evaluation.train_classifier(x, y, **kwargs)
 
     def fit_mixture_prior(z_mean, z_log_var, **kwargs):
-        assert np.array_equal(z_mean, load_vae(tmp_path / "figures" / "vae.keras").encoder.predict(train[0], verbose=0)[0])
+        assert np.array_equal(
+            z_mean,
+            load_vae(tmp_path / "figures" / "vae.keras").encoder.predict(train[0], verbose=0)[0],
+        )
         return sampling.fit_mixture_prior(z_mean, z_log_var, 2, **kwargs)
 
     monkeypatch.setattr(commands, "train_classifier", train_classifier)
@@ -116,7 +154,16 @@ def test_the_seed_reaches_training(tmp_path, rng, capsys):
     np.savez(my_images, np.repeat(rng.integers(0, 256, (1, 9, 7), dtype="uint8"), 20, axis=0))
 
     def train(name, seed):
-        arguments = ["--epochs", "1", "--latent-dim", "2", "--output", str(tmp_path / name), "--seed", str(seed)]
+        arguments = [
+            "--epochs",
+            "1",
+            "--latent-dim",
+            "2",
+            "--output",
+            str(tmp_path / name),
+            "--seed",
+            str(seed),
+        ]
         assert main(["train", "--data", str(my_images), *arguments]) == 0
         return load_vae(tmp_path / name).get_weights()
 
@@ -135,7 +182,10 @@ def test_training_and_test_images_of_your_own_do_not_overlap(rng):
 class TestBadInput:
     def test_it_ends_with_2_and_one_line(self, tmp_path, my_images):
         (tmp_path / "text.keras").write_text("no model")
-        for arguments, message in ((("sample", "none.keras"), "none.keras"), (("evaluate", "text.keras"), "no saved VAE")):
+        for arguments, message in (
+            (("sample", "none.keras"), "none.keras"),
+            (("evaluate", "text.keras"), "no saved VAE"),
+        ):
             done = run(*arguments, cwd=tmp_path)
             assert done.returncode == 2
             assert len(done.stderr.strip().splitlines()) == 1
@@ -146,13 +196,22 @@ class TestBadInput:
         ("arguments", "message"),
         [
             (["train", "--data", "none.npz"], "no file or folder none.npz"),
-            (["train", "--data", "MINE", "--network", "keng2017"], "image_shape must be (28, 28, 1)"),
-            (["train", "--data", "MINE", "--likelihood", "gaussian", "--sigma", "-1"], "sigma must be"),
+            (
+                ["train", "--data", "MINE", "--network", "keng2017"],
+                "image_shape must be (28, 28, 1)",
+            ),
+            (
+                ["train", "--data", "MINE", "--likelihood", "gaussian", "--sigma", "-1"],
+                "sigma must be",
+            ),
             (["train", "--data", "MINE", "--output", "MINE/a.keras"], "mine.npz"),
             (["train", "--data", "MINE", "--output", "a.h5"], "--output must end in .keras"),
             (["train", "--data", "MINE", "--sigma", "0.5"], "--sigma needs --likelihood gaussian"),
             (["train", "--data", ""], "holds no .png file"),
-            (["evaluate", "VAE", "--data", "WRONG"], "wrong.npz must hold images of shape (n, 9, 7, 1)"),
+            (
+                ["evaluate", "VAE", "--data", "WRONG"],
+                "wrong.npz must hold images of shape (n, 9, 7, 1)",
+            ),
             (["evaluate", "VAE", "--output", "."], "is a folder"),
             (["sample", "VAE", "--output", "a.gif"], "--output must end in .png"),
         ],
@@ -160,7 +219,9 @@ class TestBadInput:
     def test_the_line_names_what_is_wrong(self, my_images, saved_vae, arguments, message, capsys):
         np.savez(my_images.with_name("wrong.npz"), np.zeros((2, 5, 5)))
         arguments = [a.replace("WRONG", str(my_images.with_name("wrong.npz"))) for a in arguments]
-        arguments = [a.replace("MINE", str(my_images)).replace("VAE", str(saved_vae)) for a in arguments]
+        arguments = [
+            a.replace("MINE", str(my_images)).replace("VAE", str(saved_vae)) for a in arguments
+        ]
         assert main(arguments) == 2
         captured = capsys.readouterr()
         assert message in captured.err.strip().splitlines()[-1]
@@ -193,11 +254,26 @@ class TestBadInput:
         assert "--seed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_a_stopped_run_leaves_the_last_whole_epoch(tmp_path, my_images, stop, code):
-    command = [sys.executable, "-m", "vae_keras", "train", "--data", my_images, "--epochs", "100000", "--latent-dim", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "vae_keras",
+        "train",
+        "--data",
+        my_images,
+        "--epochs",
+        "100000",
+        "--latent-dim",
+        "2",
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may ignore it, and so would the child
+    handler = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what runs the tests may ignore it, and so would the child
     process = subprocess.Popen(command, cwd=tmp_path, **pipes)
     signal.signal(signal.SIGINT, handler)
     deadline = time.monotonic() + 120

@@ -27,7 +27,15 @@ SMALL = ("--latent-dim", "2", "--batch-size", "8")
 
 
 def train(folder, *arguments, epochs=4, output="vae.keras"):
-    arguments = ["--data", str(folder / "mine.npz"), "--epochs", str(epochs), "--output", str(folder / output), *arguments]
+    arguments = [
+        "--data",
+        str(folder / "mine.npz"),
+        "--epochs",
+        str(epochs),
+        "--output",
+        str(folder / output),
+        *arguments,
+    ]
     return main(["train", *SMALL, *arguments])
 
 
@@ -80,8 +88,12 @@ def interrupt_after(epoch, monkeypatch):
 
 
 class TestResume:
-    @pytest.mark.parametrize("likelihood", ["bernoulli", pytest.param("gaussian", marks=pytest.mark.slow)])
-    def test_a_resumed_run_ends_where_an_uninterrupted_one_does(self, folder, monkeypatch, likelihood, capsys):
+    @pytest.mark.parametrize(
+        "likelihood", ["bernoulli", pytest.param("gaussian", marks=pytest.mark.slow)]
+    )
+    def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+        self, folder, monkeypatch, likelihood, capsys
+    ):
         options = ("--likelihood", likelihood, "--json")
         assert train(folder, *options, output="whole.keras") == 0
         whole = json.loads(capsys.readouterr().out)
@@ -101,7 +113,9 @@ class TestResume:
         for a, b in zip(vae.get_weights(), wanted.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
-    def test_a_run_that_never_began_starts_afresh_and_one_that_has_ended_is_measured(self, folder, capsys):
+    def test_a_run_that_never_began_starts_afresh_and_one_that_has_ended_is_measured(
+        self, folder, capsys
+    ):
         assert train(folder, "--resume", epochs=1) == 0
         captured = capsys.readouterr()
         assert "vae.keras yet: starting afresh" in captured.err
@@ -207,7 +221,9 @@ print(json.dumps({"done": done, "while_saving": while_saving, "final": epochs_do
 """
 
 
-@pytest.mark.parametrize(("kills", "epochs"), [(3, 12), pytest.param(20, 80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "epochs"), [(3, 12), pytest.param(20, 80, marks=pytest.mark.slow)]
+)
 def test_runs_killed_at_any_moment_resume_and_lose_nothing(folder, tmp_path_factory, kills, epochs):
     place = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-c", KILLER, str(kills), str(epochs), str(folder / "mine.npz")]
@@ -218,17 +234,32 @@ def test_runs_killed_at_any_moment_resume_and_lose_nothing(folder, tmp_path_fact
     assert results["final"] == epochs
     assert 0 < results["done"] < epochs  # the kills came in the midst of it
     assert results["while_saving"] >= 1
-    assert results["left"] == ["vae.keras", "vae.keras.log", "whole.keras", "whole.keras.log"]  # no partial file
+    assert results["left"] == [
+        "vae.keras",
+        "vae.keras.log",
+        "whole.keras",
+        "whole.keras.log",
+    ]  # no partial file
     resumed, whole = results["elbo"]
     assert resumed == pytest.approx(whole, abs=0.02)  # printed to 0.01
 
 
 def test_what_a_killed_save_left_goes_with_the_next_save_of_that_file_alone(tmp_path):
-    for name in (".a.123.partial.keras", ".a.b.123.partial.keras", ".a.123.partial.png", "a.123.partial.keras"):
+    for name in (
+        ".a.123.partial.keras",
+        ".a.b.123.partial.keras",
+        ".a.123.partial.png",
+        "a.123.partial.keras",
+    ):
         (tmp_path / name).write_text("half")
     ConvVAE(2, image_shape=(4, 4, 1)).save(tmp_path / "a.keras")
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [".a.123.partial.png", ".a.b.123.partial.keras", "a.123.partial.keras", "a.keras"]
+    assert left == [
+        ".a.123.partial.png",
+        ".a.b.123.partial.keras",
+        "a.123.partial.keras",
+        "a.keras",
+    ]
 
 
 class _NoNumberFrom(keras.optimizers.schedules.LearningRateSchedule):
@@ -246,8 +277,12 @@ class _NoNumberFrom(keras.optimizers.schedules.LearningRateSchedule):
 
 class TestLossThatIsNoNumber:
     # 5 steps an epoch: a step's loss is taken before its weights change, so that it shows one step later
-    @pytest.mark.parametrize(("step", "place"), [(5, "step 2 of epoch 2"), (9, "the last step of epoch 2")])
-    def test_it_stops_names_the_step_and_keeps_the_last_good_checkpoint(self, folder, monkeypatch, last_line, step, place):
+    @pytest.mark.parametrize(
+        ("step", "place"), [(5, "step 2 of epoch 2"), (9, "the last step of epoch 2")]
+    )
+    def test_it_stops_names_the_step_and_keeps_the_last_good_checkpoint(
+        self, folder, monkeypatch, last_line, step, place
+    ):
         saved = {}
 
         class Spy(training.Checkpoint):
@@ -256,7 +291,9 @@ class TestLossThatIsNoNumber:
                 saved[epoch + 1] = (folder / "vae.keras").read_bytes()
 
         monkeypatch.setattr(commands, "Checkpoint", Spy)
-        monkeypatch.setattr(commands, "make_optimizer", lambda *_: keras.optimizers.SGD(_NoNumberFrom(step)))
+        monkeypatch.setattr(
+            commands, "make_optimizer", lambda *_: keras.optimizers.SGD(_NoNumberFrom(step))
+        )
         assert train(folder) == 2
         line = last_line()
         assert line.startswith("vae_keras train: The loss is NaN or infinite at " + place)
@@ -296,13 +333,17 @@ class TestDisks:
             subprocess.run(["umount", str(disk)], check=True)
 
     @pytest.mark.parametrize("size", [4096, 600_000, 1_500_000])
-    def test_a_full_disk_refuses_a_model_with_its_name_and_keeps_nothing_of_it(self, make_full, size):
+    def test_a_full_disk_refuses_a_model_with_its_name_and_keeps_nothing_of_it(
+        self, make_full, size
+    ):
         vae, disk = ConvVAE(2, image_shape=(9, 7, 1)), make_full(size)
         with pytest.raises(OSError, match=rf"{disk / 'vae.keras'} cannot be written: \[Errno"):
             vae.save(disk / "vae.keras")
         assert list(disk.iterdir()) == []
 
-    def test_a_disk_that_fills_up_keeps_the_checkpoint_that_it_holds(self, folder, make_full, last_line):
+    def test_a_disk_that_fills_up_keeps_the_checkpoint_that_it_holds(
+        self, folder, make_full, last_line
+    ):
         disk = make_full(2**23)
         ConvVAE(2, image_shape=(9, 7, 1)).save(disk / "vae.keras")
         content = (disk / "vae.keras").read_bytes()
@@ -319,7 +360,19 @@ class TestDisks:
     def test_samples_on_a_full_disk(self, tmp_path, make_full, output, size, last_line):
         ConvVAE(2, image_shape=(9, 7, 1)).save(tmp_path / "vae.keras")
         disk = make_full(size)
-        assert main(["sample", str(tmp_path / "vae.keras"), "--n", "400", "--output", str(disk / output)]) == 2
+        assert (
+            main(
+                [
+                    "sample",
+                    str(tmp_path / "vae.keras"),
+                    "--n",
+                    "400",
+                    "--output",
+                    str(disk / output),
+                ]
+            )
+            == 2
+        )
         assert f"{disk / output} cannot be written: [Errno" in last_line()
         assert list(disk.iterdir()) == []
 
@@ -359,12 +412,17 @@ def flip_bits(rng, content, _):
 
 def flip_a_bit_of_the_directory(rng, content, _):
     content = bytearray(content)
-    content[int(rng.integers(content.index(b"PK\x01\x02"), len(content)))] ^= 1 << int(rng.integers(8))
+    content[int(rng.integers(content.index(b"PK\x01\x02"), len(content)))] ^= 1 << int(
+        rng.integers(8)
+    )
     return bytes(content)
 
 
 def flip_a_bit_of_a_header(rng, content, _):
-    content, starts = bytearray(content), [i for i in range(len(content)) if content.startswith(b"PK\x03\x04", i)]
+    content, starts = (
+        bytearray(content),
+        [i for i in range(len(content)) if content.startswith(b"PK\x03\x04", i)],
+    )
     content[int(rng.choice(starts)) + int(rng.integers(50))] ^= 1 << int(rng.integers(8))
     return bytes(content)
 
@@ -403,7 +461,11 @@ def declare_absurd_sizes(rng, content, _):
     content = bytearray(content)
     start = content.index(b"PK\x01\x02")
     for _ in range(int(rng.integers(3))):
-        start = content.index(b"PK\x01\x02", start + 1) if b"PK\x01\x02" in content[start + 1 :] else start
+        start = (
+            content.index(b"PK\x01\x02", start + 1)
+            if b"PK\x01\x02" in content[start + 1 :]
+            else start
+        )
     field = start + int(rng.choice([20, 24, 42]))  # packed size, unpacked size, place
     content[field : field + 4] = int(rng.choice([2**32 - 1, 2**31, 2**30, 0])).to_bytes(4, "little")
     return bytes(content)
@@ -436,14 +498,35 @@ def drop_or_rename_a_part(rng, content, _):
     def change(parts):
         name = str(rng.choice(list(parts)))
         part = parts.pop(name)
-        return parts if rng.random() < 0.5 else {**parts, str(rng.choice(["../evil", "/evil", "evil", name.upper()])): part}
+        return (
+            parts
+            if rng.random() < 0.5
+            else {**parts, str(rng.choice(["../evil", "/evil", "evil", name.upper()])): part}
+        )
 
     return rezip(content, change)
 
 
 def change_the_config(rng, content, _):
     """Another value, or none, somewhere in config.json."""
-    values = [None, True, -1, 0, 3, 10**6, 10**9, 10**30, 0.5, float("nan"), "", "x", [], {}, [10**5, 10**5, 1], "os>system"]
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        3,
+        10**6,
+        10**9,
+        10**30,
+        0.5,
+        float("nan"),
+        "",
+        "x",
+        [],
+        {},
+        [10**5, 10**5, 1],
+        "os>system",
+    ]
 
     def change(parts):
         config = node = json.loads(parts["config.json"])
@@ -468,12 +551,16 @@ def change_an_array_header(rng, content, _):
              (b"(40, 9, 7)", b"(99999999)"), (b"|u1", b"<f8"), (b"|u1", b"|V9"), (b"False", b"True "), (b"{", b"("),
              (b"|u1", b"<M8"), (b"(40, 9, 7)", b"(-1, 9, 7)"), (b"(40, 9, 7)", b"(0, 9, 7) "), (b"NUMPY", b"NUMPX")]  # fmt: skip
     old, new = texts[int(rng.integers(len(texts)))]
-    return rezip(content, lambda parts: {name: part.replace(old, new) for name, part in parts.items()})
+    return rezip(
+        content, lambda parts: {name: part.replace(old, new) for name, part in parts.items()}
+    )
 
 
 def dense_vae(make, rng):
     kernels = rng.standard_normal((3, 6, 6)).astype("float32")
-    vae = make((kernels[0, :, :2], kernels[1, 0, :2]), kernels[1, 1, :2], (kernels[2, :2], kernels[2, 3]))
+    vae = make(
+        (kernels[0, :, :2], kernels[1, 0, :2]), kernels[1, 1, :2], (kernels[2, :2], kernels[2, 3])
+    )
     vae.compile("adam")
     vae.optimizer.build(vae.trainable_variables)
     return vae
@@ -481,8 +568,12 @@ def dense_vae(make, rng):
 
 def same_model(a, b):
     config = {key: value for key, value in a.get_config().items() if key != "name"}
-    same = json.dumps(config) == json.dumps({key: value for key, value in b.get_config().items() if key != "name"})
-    variables = zip(a.variables + a.optimizer.variables, b.variables + b.optimizer.variables, strict=True)
+    same = json.dumps(config) == json.dumps(
+        {key: value for key, value in b.get_config().items() if key != "name"}
+    )
+    variables = zip(
+        a.variables + a.optimizer.variables, b.variables + b.optimizer.variables, strict=True
+    )
     return same and all(np.array_equal(p, q) for p, q in variables)
 
 
@@ -525,7 +616,9 @@ class TestHostileFiles:
         path, mark = tmp_path / "a.keras", tmp_path / "mark"
         write = eval(f"lambda h: (open({str(mark)!r}, 'w').close(), h)[1]")
         vae, z = ConvVAE(2, image_shape=(4, 4, 1)), keras.Input((2,))
-        VAE(vae.encoder, keras.Model(z, keras.layers.Lambda(write)(vae.decoder_network(z)))).save(path)
+        VAE(vae.encoder, keras.Model(z, keras.layers.Lambda(write)(vae.decoder_network(z)))).save(
+            path
+        )
         mark.unlink()
         with pytest.raises(ValueError, match=r"a\.keras is no saved VAE.*Lambda"):
             load_vae(path)
@@ -533,10 +626,14 @@ class TestHostileFiles:
         keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 4, 4, 1)))
         assert mark.exists()  # the trap works
 
-    @pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "assets/../../evil.txt", "assets/evil.txt"])
+    @pytest.mark.parametrize(
+        "name", ["../evil.txt", "/tmp/evil.txt", "assets/../../evil.txt", "assets/evil.txt"]
+    )
     def test_an_archive_with_other_parts_is_refused(self, tmp_path, name):
         ConvVAE(2, image_shape=(4, 4, 1)).save(tmp_path / "a.keras")
-        (tmp_path / "a.keras").write_bytes(rezip((tmp_path / "a.keras").read_bytes(), lambda parts: {**parts, name: b"evil"}))
+        (tmp_path / "a.keras").write_bytes(
+            rezip((tmp_path / "a.keras").read_bytes(), lambda parts: {**parts, name: b"evil"})
+        )
         with pytest.raises(ValueError, match=r"a\.keras .*its parts are .*evil\.txt"):
             load_vae(tmp_path / "a.keras")
 
@@ -544,9 +641,13 @@ class TestHostileFiles:
     def test_bombs_are_refused_before_they_take_memory(self, tmp_path, suffix):
         path, zeros = tmp_path / f"a{suffix}", bytes(2**20)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            with archive.open("x_train.npy" if suffix == ".npz" else "model.weights.h5", "w") as part:
+            with archive.open(
+                "x_train.npy" if suffix == ".npz" else "model.weights.h5", "w"
+            ) as part:
                 if suffix == ".npz":
-                    np.lib.format.write_array_header_1_0(part, {"descr": "|u1", "fortran_order": False, "shape": (400, 1024, 1024)})
+                    np.lib.format.write_array_header_1_0(
+                        part, {"descr": "|u1", "fortran_order": False, "shape": (400, 1024, 1024)}
+                    )
                 for _ in range(400):
                     part.write(zeros)
             archive.writestr("config.json", "{}")
@@ -555,18 +656,27 @@ class TestHostileFiles:
             (load_vae if suffix == ".keras" else load_images)(path)
 
     def test_a_header_that_lost_images_is_seen_by_the_checksum(self, folder):
-        path = folder / "mine.npz"  # fewer bytes are then read than the part holds, and NumPy does not get to its checksum
+        path = (
+            folder / "mine.npz"
+        )  # fewer bytes are then read than the part holds, and NumPy does not get to its checksum
         path.write_bytes(path.read_bytes().replace(b"(40, 9, 7)", b"(30, 9, 7)"))
         with pytest.raises(ValueError, match=r"mine\.npz .*part x_train\.npy is damaged"):
             load_images(path)
 
-    @pytest.mark.parametrize("shape", [(2**20, 2**10, 2**10), (2**60, 2**20, 2**20), (3 * 2**30, 1, 1)])
+    @pytest.mark.parametrize(
+        "shape", [(2**20, 2**10, 2**10), (2**60, 2**20, 2**20), (3 * 2**30, 1, 1)]
+    )
     def test_an_array_that_declares_more_than_it_holds_takes_no_memory(self, tmp_path, shape):
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
         with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
             archive.writestr("x_train.npy", header.getvalue() + b"few")
-        with limits(memory=2**28), pytest.raises(ValueError, match=r"a\.npz cannot be read as an \.npz file"):
+        with (
+            limits(memory=2**28),
+            pytest.raises(ValueError, match=r"a\.npz cannot be read as an \.npz file"),
+        ):
             load_images(tmp_path / "a.npz")
 
     @pytest.mark.parametrize("change", [
@@ -582,17 +692,25 @@ class TestHostileFiles:
             return {**parts, "config.json": json.dumps(config).encode()}
 
         path.write_bytes(rezip(path.read_bytes(), inflate))
-        with limits(memory=2**28), pytest.raises(ValueError, match=r"its networks need \d+ bytes or more"):
+        with (
+            limits(memory=2**28),
+            pytest.raises(ValueError, match=r"its networks need \d+ bytes or more"),
+        ):
             load_vae(path)
 
-    def test_a_layer_wider_than_the_file_is_long_takes_no_memory(self, tmp_path, make_dense_vae, rng):
+    def test_a_layer_wider_than_the_file_is_long_takes_no_memory(
+        self, tmp_path, make_dense_vae, rng
+    ):
         path = tmp_path / "a.keras"
         dense_vae(make_dense_vae, rng).save(path)
         content, forge = path.read_bytes(), lambda parts: {
             name: part.replace(b'"units": 2', b'"units": 60000') for name, part in parts.items()
         }  # fmt: skip
         path.write_bytes(rezip(content, forge))
-        with limits(memory=2**28), pytest.raises(ValueError, match="its networks need 60000 bytes or more"):
+        with (
+            limits(memory=2**28),
+            pytest.raises(ValueError, match="its networks need 60000 bytes or more"),
+        ):
             load_vae(path)
 
     @pytest.mark.parametrize("options", [
@@ -605,7 +723,9 @@ class TestHostileFiles:
 
 
 class TestMutations:
-    @pytest.mark.parametrize(("number", "seed"), [(250, 0), pytest.param(1500, 1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(250, 0), pytest.param(1500, 1, marks=pytest.mark.slow)]
+    )
     def test_a_damaged_model_is_refused_or_whole(self, tmp_path, make_dense_vae, number, seed):
         rng, originals, path = np.random.default_rng(seed), [], tmp_path / "mutant.keras"
         for name in ("a.keras", "b.keras"):
@@ -617,32 +737,53 @@ class TestMutations:
             with limits():
                 vae = outcome(load_vae, path)
             if vae is not None and mutant != originals[0]:
-                assert any(same_model(vae, whole) for whole in wanted), (i, DAMAGES[i % len(DAMAGES)].__name__)
+                assert any(same_model(vae, whole) for whole in wanted), (
+                    i,
+                    DAMAGES[i % len(DAMAGES)].__name__,
+                )
                 loaded += 1
         print(f"{number} damaged models: {loaded} were whole, the others refused")
         assert loaded < number / 2  # else the mutations hardly mutate
 
-    @pytest.mark.parametrize(("number", "seed"), [(40, 0), pytest.param(400, 1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(40, 0), pytest.param(400, 1, marks=pytest.mark.slow)]
+    )
     def test_a_forged_model_is_refused_or_a_vae(self, tmp_path, make_dense_vae, number, seed):
         rng, path, loaded = np.random.default_rng(seed), tmp_path / "mutant.keras", 0
         ConvVAE(2, image_shape=(4, 4, 1)).save(tmp_path / "a.keras")
         dense_vae(make_dense_vae, rng).save(tmp_path / "b.keras")
         originals = [(tmp_path / name).read_bytes() for name in ("a.keras", "b.keras")]
         for i in range(number):
-            forge = (change_the_config, change_the_config, change_the_config, swap_parts, drop_or_rename_a_part)[i % 5]
+            forge = (
+                change_the_config,
+                change_the_config,
+                change_the_config,
+                swap_parts,
+                drop_or_rename_a_part,
+            )[i % 5]
             path.write_bytes(forge(rng, originals[i % 2], None))
             with limits():
                 loaded += outcome(load_vae, path) is not None
         print(f"{number} forged models: {loaded} are another VAE, the others refused")
 
-    @pytest.mark.parametrize(("number", "seed"), [(400, 0), pytest.param(1500, 1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(400, 0), pytest.param(1500, 1, marks=pytest.mark.slow)]
+    )
     def test_damaged_images_are_refused_or_whole(self, folder, rng, number, seed):
         path, other = folder / "mutant.npz", folder / "other.npz"
-        np.savez_compressed(other, x_train=rng.integers(0, 256, (40, 9, 7), dtype="uint8"), more=[1])
+        np.savez_compressed(
+            other, x_train=rng.integers(0, 256, (40, 9, 7), dtype="uint8"), more=[1]
+        )
         originals = [(folder / "mine.npz").read_bytes(), other.read_bytes()]
-        wanted, rng, loaded = [load_images(folder / "mine.npz"), load_images(other)], np.random.default_rng(seed), 0
+        wanted, rng, loaded = (
+            [load_images(folder / "mine.npz"), load_images(other)],
+            np.random.default_rng(seed),
+            0,
+        )
         for i in range(number):
-            damage = [*DAMAGES, change_an_array_header, swap_parts, drop_or_rename_a_part][i % (len(DAMAGES) + 3)]
+            damage = [*DAMAGES, change_an_array_header, swap_parts, drop_or_rename_a_part][
+                i % (len(DAMAGES) + 3)
+            ]
             mutant = damage(rng, *originals[:: 1 if rng.random() < 0.5 else -1])
             path.write_bytes(mutant)
             with limits():
@@ -653,8 +794,12 @@ class TestMutations:
         print(f"{number} damaged .npz files: {loaded} were whole, the others refused")
         assert loaded < number / 2
 
-    @pytest.mark.parametrize(("number", "seed"), [(15, 0), pytest.param(150, 1, marks=pytest.mark.slow)])
-    def test_the_command_ends_with_one_line(self, folder, make_dense_vae, number, seed, last_line, capsys):
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(15, 0), pytest.param(150, 1, marks=pytest.mark.slow)]
+    )
+    def test_the_command_ends_with_one_line(
+        self, folder, make_dense_vae, number, seed, last_line, capsys
+    ):
         rng, codes = np.random.default_rng(seed), []
         ConvVAE(2, image_shape=(4, 4, 1)).save(folder / "a.keras")
         dense_vae(make_dense_vae, rng).save(folder / "b.keras")
@@ -664,10 +809,26 @@ class TestMutations:
         for i in range(number):
             if i % 3 < 2:
                 (folder / "mutant.keras").write_bytes(forges[i % len(forges)](rng, model, other))
-                arguments = ["sample", str(folder / "mutant.keras"), "--n", "1", "--output", str(folder / "out.npz")]
+                arguments = [
+                    "sample",
+                    str(folder / "mutant.keras"),
+                    "--n",
+                    "1",
+                    "--output",
+                    str(folder / "out.npz"),
+                ]
             else:
-                (folder / "mutant.npz").write_bytes([*DAMAGES, change_an_array_header][i % (len(DAMAGES) + 1)](rng, npz, npz))
-                arguments = ["evaluate", str(folder / "a.keras"), "--data", str(folder / "mutant.npz"), "--num-samples", "1"]
+                (folder / "mutant.npz").write_bytes(
+                    [*DAMAGES, change_an_array_header][i % (len(DAMAGES) + 1)](rng, npz, npz)
+                )
+                arguments = [
+                    "evaluate",
+                    str(folder / "a.keras"),
+                    "--data",
+                    str(folder / "mutant.npz"),
+                    "--num-samples",
+                    "1",
+                ]
             with limits(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 codes.append(main(arguments))
@@ -679,7 +840,9 @@ class TestMutations:
                 assert len(captured.err.splitlines()) == 1
         assert 2 in codes
 
-    @pytest.mark.parametrize(("number", "seed"), [(40, 0), pytest.param(600, 1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(40, 0), pytest.param(600, 1, marks=pytest.mark.slow)]
+    )
     def test_a_model_cut_at_any_byte_is_refused(self, tmp_path, number, seed, last_line):
         ConvVAE(2, image_shape=(4, 4, 1)).save(tmp_path / "whole.keras")
         content, path = (tmp_path / "whole.keras").read_bytes(), tmp_path / "cut.keras"
@@ -693,7 +856,12 @@ class TestMutations:
 
 
 def png_chunk(kind, content):
-    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    return (
+        len(content).to_bytes(4, "big")
+        + kind
+        + content
+        + zlib.crc32(kind + content).to_bytes(4, "big")
+    )
 
 
 class TestHostileFolders:
@@ -706,7 +874,9 @@ class TestHostileFolders:
         assert load_images(folder).shape == (1, 4, 4, 1)
         for target in (tmp_path / "real", tmp_path / "none.png", folder / "b.png"):
             (folder / "b.png").symlink_to(target)
-            with pytest.raises(ValueError, match=r"b\.png cannot be read as a PNG image: it is no file"):
+            with pytest.raises(
+                ValueError, match=r"b\.png cannot be read as a PNG image: it is no file"
+            ):
                 load_images(folder)
             (folder / "b.png").unlink()
 
@@ -721,12 +891,24 @@ class TestHostileFolders:
     def test_a_huge_image_is_refused_before_it_takes_memory(self, tmp_path):
         header = (60000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
         content = zlib.compress(bytes(2**24))
-        png = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", content) + png_chunk(b"IEND", b"")
+        png = (
+            b"\x89PNG\r\n\x1a\n"
+            + png_chunk(b"IHDR", header)
+            + png_chunk(b"IDAT", content)
+            + png_chunk(b"IEND", b"")
+        )
         (tmp_path / "a.png").write_bytes(png)
-        with limits(memory=2**28), pytest.raises(ValueError, match=r"a\.png cannot be read as a PNG image: .*decompression bomb"):
+        with (
+            limits(memory=2**28),
+            pytest.raises(
+                ValueError, match=r"a\.png cannot be read as a PNG image: .*decompression bomb"
+            ),
+        ):
             load_images(tmp_path)
 
-    @pytest.mark.parametrize(("number", "seed"), [(150, 0), pytest.param(1000, 1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("number", "seed"), [(150, 0), pytest.param(1000, 1, marks=pytest.mark.slow)]
+    )
     def test_a_damaged_image_is_refused_or_whole(self, tmp_path, rng, number, seed):
         Image.fromarray(rng.integers(0, 256, (12, 12), dtype="uint8")).save(tmp_path / "a.png")
         Image.fromarray(rng.integers(0, 256, (12, 12), dtype="uint8")).save(tmp_path / "b.PNG")
@@ -739,4 +921,7 @@ class TestHostileFolders:
             with limits():
                 images = outcome(lambda _: load_images(tmp_path), tmp_path / "a.png")
             if images is not None:
-                assert any(np.array_equal(images[0], image) for image in wanted), (i, damages[i % len(damages)].__name__)
+                assert any(np.array_equal(images[0], image) for image in wanted), (
+                    i,
+                    damages[i % len(damages)].__name__,
+                )

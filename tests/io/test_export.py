@@ -24,7 +24,11 @@ def run_onnx(path, x):
 def scramble(vae, rng):
     """Give every weight a value of its own, the moving averages of batch normalisation too."""
     for weight in [*vae.encoder.weights, *vae.decoder.weights]:
-        weight.assign(rng.uniform(0.5, 1.5, weight.shape) if "variance" in weight.path else rng.normal(0, 0.1, weight.shape))
+        weight.assign(
+            rng.uniform(0.5, 1.5, weight.shape)
+            if "variance" in weight.path
+            else rng.normal(0, 0.1, weight.shape)
+        )
     return vae
 
 
@@ -35,20 +39,50 @@ def saved(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    "model", [{"latent_dim": 3, "image_shape": (9, 7, 2), "likelihood": "gaussian"}, {"latent_dim": 5, "network": "keng2017"}]
+    "model",
+    [
+        {"latent_dim": 3, "image_shape": (9, 7, 2), "likelihood": "gaussian"},
+        {"latent_dim": 5, "network": "keng2017"},
+    ],
 )
 def test_both_files_compute_what_keras_does_for_any_number_of_inputs(tmp_path, rng, capsys, model):
     vae = scramble(ConvVAE(**model), rng)
     vae.save(tmp_path / "vae.keras")
-    assert main(["export", str(tmp_path / "vae.keras"), "--format", "onnx", "--output", str(tmp_path / "new"), "--json"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                str(tmp_path / "vae.keras"),
+                "--format",
+                "onnx",
+                "--output",
+                str(tmp_path / "new"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     encoder, decoder = json.loads(capsys.readouterr().out)["files"]
-    assert (encoder, decoder) == (str(tmp_path / "new" / "encoder.onnx"), str(tmp_path / "new" / "decoder.onnx"))
+    assert (encoder, decoder) == (
+        str(tmp_path / "new" / "encoder.onnx"),
+        str(tmp_path / "new" / "decoder.onnx"),
+    )
     for n in (1, 40):
-        x, z = rng.random((n, *vae.image_shape), dtype="float32"), rng.normal(size=(n, vae.latent_dim)).astype("float32")
-        for ours, theirs in zip(vae.encoder.predict(x, verbose=0), run_onnx(encoder, x), strict=True):
+        x, z = (
+            rng.random((n, *vae.image_shape), dtype="float32"),
+            rng.normal(size=(n, vae.latent_dim)).astype("float32"),
+        )
+        for ours, theirs in zip(
+            vae.encoder.predict(x, verbose=0), run_onnx(encoder, x), strict=True
+        ):
             np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(*run_onnx(decoder, z), vae.decoder.predict(z, verbose=0), rtol=1e-4, atol=1e-5)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["decoder.onnx", "encoder.onnx"]
+        np.testing.assert_allclose(
+            *run_onnx(decoder, z), vae.decoder.predict(z, verbose=0), rtol=1e-4, atol=1e-5
+        )
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "decoder.onnx",
+        "encoder.onnx",
+    ]
 
 
 def test_a_file_that_computes_something_else_is_not_written(tmp_path, rng, monkeypatch):
@@ -58,7 +92,9 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, rng, monke
     wrong(x)
     monkeypatch.setattr(right, "export", wrong.export)
     (tmp_path / "a.onnx").write_text("old")
-    with pytest.raises(ValueError, match=r"a\.onnx was not written: it gives other numbers than Keras"):
+    with pytest.raises(
+        ValueError, match=r"a\.onnx was not written: it gives other numbers than Keras"
+    ):
         export_onnx(right, tmp_path / "a.onnx", x)
     assert (tmp_path / "a.onnx").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
@@ -100,8 +136,16 @@ def test_what_jax_saved_is_exported_on_tensorflow(tmp_path, rng):
     z = rng.normal(size=(6, 3)).astype("float32")
     np.save(tmp_path / "z.npy", z)
     environment = {"KERAS_BACKEND": "jax", "PATH": "", "PYTHONPATH": os.pathsep.join(sys.path)}
-    on_jax = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    on_jax = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert on_jax.returncode == 2
     assert "set KERAS_BACKEND=tensorflow" in on_jax.stderr.strip().splitlines()[-1]
     assert main(["export", str(tmp_path / "vae.keras"), "--output", str(tmp_path)]) == 0
-    np.testing.assert_allclose(*run_onnx(tmp_path / "decoder.onnx", z), np.load(tmp_path / "images.npy"), atol=1e-5)
+    np.testing.assert_allclose(
+        *run_onnx(tmp_path / "decoder.onnx", z), np.load(tmp_path / "images.npy"), atol=1e-5
+    )

@@ -48,7 +48,9 @@ def test_kill_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parent)}
     for delay in (0.0, 0.003, 0.011, 0.02, 0.05):
-        process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
+        )
         process.stdout.readline()  # it has written once
         time.sleep(delay)
         process.kill()

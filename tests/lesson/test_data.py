@@ -23,14 +23,22 @@ class TestLoadMnist:
         assert x_train.max() == x_test.max() == 1
         assert y_train.shape == (60000,)
         assert y_test.shape == (10000,)
-        np.testing.assert_array_equal(np.bincount(y_test), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+        np.testing.assert_array_equal(
+            np.bincount(y_test), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+        )
 
     def test_pixels_are_the_canonical_ones(self):
         (x_train, _), (x_test, _) = load_mnist()
         # MD5 of the original IDX files without their 16-byte headers, rebuilt here from the arrays
-        for x, digest in ((x_train, "6bbc9ace898e44ae57da46a324031adb"), (x_test, "2646ac647ad5339dbf082846283269ea")):
+        for x, digest in (
+            (x_train, "6bbc9ace898e44ae57da46a324031adb"),
+            (x_test, "2646ac647ad5339dbf082846283269ea"),
+        ):
             header = np.array([2051, len(x), 28, 28], ">i4").tobytes()
-            assert hashlib.md5(header + np.rint(x * 255).astype("uint8").tobytes()).hexdigest() == digest
+            assert (
+                hashlib.md5(header + np.rint(x * 255).astype("uint8").tobytes()).hexdigest()
+                == digest
+            )
 
     def test_it_is_quick_and_never_asks_the_network(self, monkeypatch):
         def refuse(*args):
@@ -42,7 +50,10 @@ class TestLoadMnist:
         load_mnist()
         assert time.process_time() - start < 1
 
-    @pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"\0" + c[1:]])
+    @pytest.mark.parametrize(
+        "damage",
+        [lambda c: c[:-1], lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"\0" + c[1:]],
+    )
     def test_a_damaged_file_is_refused_by_name(self, tmp_path, monkeypatch, damage):
         path = tmp_path / "mnist.npz"
         path.write_bytes(damage(data.MNIST_PATH.read_bytes()))
@@ -67,7 +78,9 @@ class TestLoadMnist:
 
 class TestBinarize:
     def test_each_pixel_is_one_with_the_probability_of_its_grey_level(self):
-        grey = np.tile(np.array([0.0, 0.1, 0.5, 0.9, 1.0], "float32")[:, None, None], (20_000, 1, 1, 1))
+        grey = np.tile(
+            np.array([0.0, 0.1, 0.5, 0.9, 1.0], "float32")[:, None, None], (20_000, 1, 1, 1)
+        )
         drawn = binarize(grey, seed=0)
         assert set(np.unique(drawn)) == {0.0, 1.0}
         assert drawn.dtype == np.float32
@@ -79,7 +92,10 @@ class TestBinarize:
         assert not np.array_equal(binarize(images, 3), binarize(images, 4))
 
     def test_grey_levels_out_of_range_are_refused(self):
-        with pytest.raises(ValueError, match=r"x must hold grey levels in \[0, 1\]; got values from 0 to 255\. Divide by 255\?"):
+        with pytest.raises(
+            ValueError,
+            match=r"x must hold grey levels in \[0, 1\]; got values from 0 to 255\. Divide by 255\?",
+        ):
             binarize(np.array([0.0, 255.0]).reshape(2, 1, 1, 1), 0)
 
 
@@ -87,11 +103,20 @@ class TestCheckImages:
     @pytest.mark.parametrize(
         ("x", "message"),
         [
-            (np.zeros((2, 8, 8)), r"x must hold images of shape \(n, 8, 8, 1\); got an array of shape \(2, 8, 8\)"),
+            (
+                np.zeros((2, 8, 8)),
+                r"x must hold images of shape \(n, 8, 8, 1\); got an array of shape \(2, 8, 8\)",
+            ),
             (np.zeros((2, 8, 9, 1)), r"got an array of shape \(2, 8, 9, 1\)"),
             (np.zeros((0, 8, 8, 1)), "x holds no image"),
-            (np.full((2, 8, 8, 1), 255.0), r"grey levels in \[0, 1\]; got values from 255 to 255\. Divide by 255\?"),
-            (np.full((2, 8, 8, 1), -0.5), r"grey levels in \[0, 1\]; got values from -0\.5 to -0\.5\.$"),
+            (
+                np.full((2, 8, 8, 1), 255.0),
+                r"grey levels in \[0, 1\]; got values from 255 to 255\. Divide by 255\?",
+            ),
+            (
+                np.full((2, 8, 8, 1), -0.5),
+                r"grey levels in \[0, 1\]; got values from -0\.5 to -0\.5\.$",
+            ),
             (np.full((2, 8, 8, 1), np.nan), "finite"),
             (np.full((2, 8, 8, 1), np.inf), "finite"),
             (np.full((2, 8, 8, 1), "a"), "numbers; got dtype"),
@@ -117,7 +142,10 @@ class TestLoadImages:
         pixels = rng.integers(0, 256, (5, 7, 9), dtype="uint8")
         np.savez(tmp_path / "bytes.npz", x_train=pixels, other=[1])
         np.savez(tmp_path / "floats.npz", pixels[..., None] / 255)
-        from_bytes, from_floats = load_images(tmp_path / "bytes.npz"), load_images(tmp_path / "floats.npz")
+        from_bytes, from_floats = (
+            load_images(tmp_path / "bytes.npz"),
+            load_images(tmp_path / "floats.npz"),
+        )
         assert from_bytes.shape == (5, 7, 9, 1)
         assert from_bytes.dtype == np.float32
         np.testing.assert_allclose(from_bytes, pixels[..., None] / 255, rtol=1e-6)
@@ -136,7 +164,9 @@ class TestLoadImages:
     def test_png_files_that_differ_are_refused_by_name(self, tmp_path):
         Image.new("L", (4, 4)).save(tmp_path / "a.png")
         Image.new("L", (5, 4)).save(tmp_path / "b.png")
-        with pytest.raises(ValueError, match=r"must be alike.*\(4, 4\): 'a\.png', \(4, 5\): 'b\.png'"):
+        with pytest.raises(
+            ValueError, match=r"must be alike.*\(4, 4\): 'a\.png', \(4, 5\): 'b\.png'"
+        ):
             load_images(tmp_path)
 
     def test_kinds_of_png_that_would_lose_something_are_refused(self, tmp_path):

@@ -12,7 +12,9 @@ def test_kl_per_latent_equals_numerical_integration(rng):
 
     def kl(mean, log_var):
         q = stats.norm(mean, np.exp(0.5 * log_var))
-        return integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - stats.norm.logpdf(z)), *q.ppf([1e-12, 1 - 1e-12]))[0]
+        return integrate.quad(
+            lambda z: q.pdf(z) * (q.logpdf(z) - stats.norm.logpdf(z)), *q.ppf([1e-12, 1 - 1e-12])
+        )[0]
 
     expected = np.vectorize(kl)(z_mean, z_log_var).mean(axis=0)
     np.testing.assert_allclose(kl_per_latent(z_mean, z_log_var), expected, rtol=1e-6)
@@ -20,7 +22,10 @@ def test_kl_per_latent_equals_numerical_integration(rng):
 
 class TestFrechetDistance:
     def test_it_equals_its_formula_with_scipys_root_of_a_matrix(self, rng):
-        one, other = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 5)), rng.normal(1, 2, (300, 5)) @ rng.normal(size=(5, 5))
+        one, other = (
+            rng.normal(size=(400, 5)) @ rng.normal(size=(5, 5)),
+            rng.normal(1, 2, (300, 5)) @ rng.normal(size=(5, 5)),
+        )
         shift, s, t = one.mean(axis=0) - other.mean(axis=0), np.cov(one.T), np.cov(other.T)
         expected = shift @ shift + np.trace(s + t - 2 * linalg.sqrtm(s @ t).real)
         np.testing.assert_allclose(frechet_distance(one, other), expected, rtol=1e-8)
@@ -28,7 +33,9 @@ class TestFrechetDistance:
     def test_it_is_zero_to_itself_and_grows_by_the_square_of_a_shift(self, rng):
         features = np.pad(rng.normal(size=(100, 3)), ((0, 0), (0, 1)))  # a feature that never fires
         assert abs(frechet_distance(features, features)) < 1e-6
-        np.testing.assert_allclose(frechet_distance(features, features + np.array([3.0, 0.0, 4.0, 0.0])), 25.0, rtol=1e-6)
+        np.testing.assert_allclose(
+            frechet_distance(features, features + np.array([3.0, 0.0, 4.0, 0.0])), 25.0, rtol=1e-6
+        )
 
 
 class Classifier:
@@ -36,7 +43,9 @@ class Classifier:
 
     def predict(self, images, **kwargs):
         p = images.reshape(-1, 1)
-        return np.eye(10)[[7]] * p + np.eye(10)[[0, 1]].mean(axis=0) * (1 - p), p @ np.array([[1.0, -2.0]])
+        return np.eye(10)[[7]] * p + np.eye(10)[[0, 1]].mean(axis=0) * (1 - p), p @ np.array(
+            [[1.0, -2.0]]
+        )
 
 
 def test_sample_quality_counts_confident_images_and_the_digits_that_are_seen():
@@ -49,10 +58,14 @@ def test_sample_quality_counts_confident_images_and_the_digits_that_are_seen():
 
 def test_a_classifier_learns_the_digits_and_its_seed_fixes_it():
     (x_train, y_train), (x_test, y_test) = load_mnist()
-    one, same, other = (train_classifier(x_train[:6000], y_train[:6000], seed=seed) for seed in (0, 0, 1))
+    one, same, other = (
+        train_classifier(x_train[:6000], y_train[:6000], seed=seed) for seed in (0, 0, 1)
+    )
     probabilities, features = one.predict(x_test[:2000], batch_size=500, verbose=0)
     assert (probabilities.argmax(axis=1) == y_test[:2000]).mean() > 0.95
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert features.shape == (2000, 128)
-    np.testing.assert_array_equal(features, same.predict(x_test[:2000], batch_size=500, verbose=0)[1])
+    np.testing.assert_array_equal(
+        features, same.predict(x_test[:2000], batch_size=500, verbose=0)[1]
+    )
     assert not np.allclose(features, other.predict(x_test[:2000], batch_size=500, verbose=0)[1])

@@ -17,28 +17,44 @@ def to_numpy(tensor):
 
 class TestFormulas:
     def test_kl_equals_its_integral(self):
-        z_mean, z_log_var = np.array([[0.7, -1.2], [0.0, 2.0]]), np.array([[-1.0, 0.6], [0.0, -2.5]])
+        z_mean, z_log_var = (
+            np.array([[0.7, -1.2], [0.0, 2.0]]),
+            np.array([[-1.0, 0.6], [0.0, -2.5]]),
+        )
 
         def integral(mean, log_var):
             q, p = stats.norm(mean, np.exp(log_var / 2)), stats.norm(0, 1)
-            return integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), mean - 12, mean + 12, points=[mean])[0]
+            return integrate.quad(
+                lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)),
+                mean - 12,
+                mean + 12,
+                points=[mean],
+            )[0]
 
         expected = np.vectorize(integral)(z_mean, z_log_var).sum(axis=1)
         np.testing.assert_allclose(to_numpy(kl_divergence(z_mean, z_log_var)), expected, rtol=1e-5)
 
     def test_kl_is_zero_at_the_prior(self):
-        assert to_numpy(kl_divergence(np.zeros((1, 5), "float32"), np.zeros((1, 5), "float32"))) == 0
+        assert (
+            to_numpy(kl_divergence(np.zeros((1, 5), "float32"), np.zeros((1, 5), "float32"))) == 0
+        )
 
     def test_bernoulli_of_binary_pixels_is_scipys(self, rng):
         x, logits = rng.integers(0, 2, (4, 3, 5)), rng.normal(size=(4, 3, 5), scale=3)
         expected = stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(axis=(1, 2))
-        np.testing.assert_allclose(to_numpy(bernoulli_log_likelihood(x.astype("float32"), logits)), expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            to_numpy(bernoulli_log_likelihood(x.astype("float32"), logits)), expected, rtol=1e-5
+        )
 
     def test_bernoulli_of_grey_pixels_is_the_mean_over_their_binarised_draws(self, rng):
         x, logits = rng.random((4, 6)), rng.normal(size=(4, 6))
         p = 1 / (1 + np.exp(-logits))
-        expected = (x * stats.bernoulli.logpmf(1, p) + (1 - x) * stats.bernoulli.logpmf(0, p)).sum(axis=1)
-        np.testing.assert_allclose(to_numpy(bernoulli_log_likelihood(x, logits)), expected, rtol=1e-5)
+        expected = (x * stats.bernoulli.logpmf(1, p) + (1 - x) * stats.bernoulli.logpmf(0, p)).sum(
+            axis=1
+        )
+        np.testing.assert_allclose(
+            to_numpy(bernoulli_log_likelihood(x, logits)), expected, rtol=1e-5
+        )
 
     def test_bernoulli_is_stable_where_the_sigmoid_is_not(self):
         logits = np.array([[-500.0, 500.0], [500.0, -500.0]], "float32")
@@ -49,12 +65,17 @@ class TestFormulas:
     def test_gaussian_is_scipys(self, rng, sigma):
         x, mean = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 2))
         expected = stats.norm.logpdf(x, mean, sigma).sum(axis=(1, 2))
-        np.testing.assert_allclose(to_numpy(gaussian_log_likelihood(x, mean, np.log(sigma))), expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            to_numpy(gaussian_log_likelihood(x, mean, np.log(sigma))), expected, rtol=1e-4
+        )
 
 
 class TestSampling:
     def test_mean_and_variance_are_those_of_q(self):
-        z_mean, z_log_var = np.array([1.0, -2.0, 0.5], "float32"), np.array([-2.0, 0.0, 1.0], "float32")
+        z_mean, z_log_var = (
+            np.array([1.0, -2.0, 0.5], "float32"),
+            np.array([-2.0, 0.0, 1.0], "float32"),
+        )
         n = 200_000
         z = to_numpy(Sampling(seed=0)((np.tile(z_mean, (n, 1)), np.tile(z_log_var, (n, 1)))))
         variance = np.exp(z_log_var)
@@ -63,7 +84,9 @@ class TestSampling:
         assert np.all(np.abs(z.var(axis=0) / variance - 1) < 5 * np.sqrt(2 / n))
 
     def test_noise_is_standard_normal_and_independent_across_latents(self):
-        epsilon = to_numpy(Sampling(seed=0)((np.zeros((20_000, 2), "float32"), np.zeros((20_000, 2), "float32"))))
+        epsilon = to_numpy(
+            Sampling(seed=0)((np.zeros((20_000, 2), "float32"), np.zeros((20_000, 2), "float32")))
+        )
         assert stats.kstest(epsilon[:, 0], "norm").pvalue > 0.001
         assert abs(np.corrcoef(epsilon.T)[0, 1]) < 5 / np.sqrt(20_000)
 
@@ -87,7 +110,9 @@ class TestSampling:
         with pytest.raises(ValueError, match="z_mean and z_log_var must be tensors in a tuple"):
             Sampling()(np.zeros((2, 3), "float32"))
 
-    @pytest.mark.parametrize("shapes", [((2, 3), (2, 4)), ((2, 3), (2, 3), (2, 3)), ((2, 3), (2, 3, 1))])
+    @pytest.mark.parametrize(
+        "shapes", [((2, 3), (2, 4)), ((2, 3), (2, 3), (2, 3)), ((2, 3), (2, 3, 1))]
+    )
     def test_inputs_that_do_not_agree_are_refused_by_name(self, shapes):
         with pytest.raises(ValueError, match="z_mean and z_log_var must be"):
             Sampling()(tuple(np.zeros(shape, "float32") for shape in shapes))
@@ -109,7 +134,9 @@ class TestVariationalLoss:
         z_mean, z_log_var = rng.normal(size=(5, 6)), rng.normal(size=(5, 6))
         layer = VariationalLoss(likelihood, sigma, beta=0.7)
         reconstruction, kl = layer((x, decoded, z_mean, z_log_var))
-        expected_reconstruction, expected_kl = self.by_hand(x, decoded, z_mean, z_log_var, likelihood, sigma)
+        expected_reconstruction, expected_kl = self.by_hand(
+            x, decoded, z_mean, z_log_var, likelihood, sigma
+        )
         np.testing.assert_allclose(to_numpy(reconstruction), expected_reconstruction, rtol=1e-5)
         np.testing.assert_allclose(to_numpy(kl), expected_kl, rtol=1e-5)
         expected_loss = np.mean(expected_reconstruction + 0.7 * expected_kl)
@@ -117,7 +144,10 @@ class TestVariationalLoss:
         assert len(layer.losses) == 1
 
     def test_gradients_equal_finite_differences(self, rng, gradient):
-        arrays = [rng.random((2, 3, 3, 1)), *(rng.normal(size=shape) for shape in ((2, 3, 3, 1), (2, 4), (2, 4)))]
+        arrays = [
+            rng.random((2, 3, 3, 1)),
+            *(rng.normal(size=shape) for shape in ((2, 3, 3, 1), (2, 4), (2, 4))),
+        ]
 
         def by_hand(*arrays):
             reconstruction, kl = self.by_hand(*arrays, "bernoulli", 1.0)
@@ -127,14 +157,19 @@ class TestVariationalLoss:
 
             def loss(values, position=position):
                 layer = VariationalLoss(beta=0.7)
-                layer([values if i == position else a.astype("float32") for i, a in enumerate(arrays)])
+                layer(
+                    [values if i == position else a.astype("float32") for i, a in enumerate(arrays)]
+                )
                 return layer.losses[0]
 
             expected = np.zeros_like(arrays[position])
             for index in np.ndindex(expected.shape):
                 step = np.zeros_like(expected)
                 step[index] = 1e-6
-                up, down = ([a + sign * step if i == position else a for i, a in enumerate(arrays)] for sign in (1, -1))
+                up, down = (
+                    [a + sign * step if i == position else a for i, a in enumerate(arrays)]
+                    for sign in (1, -1)
+                )
                 expected[index] = (by_hand(*up) - by_hand(*down)) / 2e-6
             actual = gradient(loss, arrays[position].astype("float32"))
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-6)
@@ -164,7 +199,11 @@ class TestVariationalLoss:
         logits = rng.normal(size=x.shape).astype("float32")
         exact, _ = VariationalLoss()((x, logits, z, z))
         mixed, kl = VariationalLoss(dtype=policy)((x, logits, z, z))
-        assert keras.backend.standardize_dtype(mixed.dtype) == keras.backend.standardize_dtype(kl.dtype) == "float32"
+        assert (
+            keras.backend.standardize_dtype(mixed.dtype)
+            == keras.backend.standardize_dtype(kl.dtype)
+            == "float32"
+        )
         np.testing.assert_array_equal(to_numpy(mixed), to_numpy(exact))
 
     @pytest.mark.parametrize(
@@ -184,7 +223,10 @@ class TestVariationalLoss:
         with pytest.raises(ValueError, match=f"^{name} must be .*; got "):
             VariationalLoss(**arguments)
 
-    @pytest.mark.parametrize("shapes", [((2, 4), (2, 5), (2, 3), (2, 3)), ((2, 4), (2, 4), (2, 3), (2, 2)), ((2, 4), (2, 4))])
+    @pytest.mark.parametrize(
+        "shapes",
+        [((2, 4), (2, 5), (2, 3), (2, 3)), ((2, 4), (2, 4), (2, 3), (2, 2)), ((2, 4), (2, 4))],
+    )
     def test_inputs_that_do_not_agree_are_refused_by_name(self, shapes):
         with pytest.raises(ValueError, match="must be"):
             VariationalLoss()(tuple(np.zeros(shape, "float32") for shape in shapes))

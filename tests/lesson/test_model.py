@@ -31,7 +31,12 @@ def make_linear_vae(linear_gaussian, make_dense_vae):
         kernel = model.weights @ covariance / model.sigma**2
         mean = kernel, offset[0] + shift
         return make_dense_vae(
-            mean, np.log(np.diag(covariance)) + widen, (model.weights.T, model.bias), likelihood="gaussian", sigma=0.5, **kwargs
+            mean,
+            np.log(np.diag(covariance)) + widen,
+            (model.weights.T, model.bias),
+            likelihood="gaussian",
+            sigma=0.5,
+            **kwargs,
         )
 
     return make
@@ -40,24 +45,36 @@ def make_linear_vae(linear_gaussian, make_dense_vae):
 class TestAgainstTheLinearGaussianModel:
     """Where log P(X) and P(z|X) are known in closed form."""
 
-    def test_with_the_exact_posterior_each_weight_is_the_evidence(self, linear_gaussian, make_linear_vae):
+    def test_with_the_exact_posterior_each_weight_is_the_evidence(
+        self, linear_gaussian, make_linear_vae
+    ):
         x = linear_gaussian.sample(50, seed=0).astype("float32")
         estimate = make_linear_vae().log_likelihood(x, num_samples=1)
         np.testing.assert_allclose(estimate, linear_gaussian.log_evidence(x), atol=1e-3)
 
-    def test_with_the_exact_posterior_the_elbo_is_the_evidence(self, linear_gaussian, make_linear_vae):
+    def test_with_the_exact_posterior_the_elbo_is_the_evidence(
+        self, linear_gaussian, make_linear_vae
+    ):
         x = linear_gaussian.sample(20, seed=0).astype("float32")
         elbo = make_linear_vae().elbo(x, num_samples=4000)
         # its reconstruction term is sampled: half a chi-squared of the latents, scaled by what the data says of each
-        assert np.abs(elbo - linear_gaussian.log_evidence(x)).max() < 5 * np.sqrt(3 * 0.5 / 4000) * 2
+        assert (
+            np.abs(elbo - linear_gaussian.log_evidence(x)).max() < 5 * np.sqrt(3 * 0.5 / 4000) * 2
+        )
 
-    def test_with_another_q_the_elbo_lies_below_by_the_kl_to_the_posterior(self, linear_gaussian, make_linear_vae):
+    def test_with_another_q_the_elbo_lies_below_by_the_kl_to_the_posterior(
+        self, linear_gaussian, make_linear_vae
+    ):
         x = linear_gaussian.sample(20, seed=0).astype("float32")
         elbo = make_linear_vae(shift=0.2, widen=0.3).elbo(x, num_samples=4000)
         _, covariance = linear_gaussian.posterior(x)
-        gap = 0.5 * np.sum(np.exp(0.3) - 1 - 0.3 + 0.2**2 / np.diag(covariance))  # KL between normals, dimension by dimension
+        gap = 0.5 * np.sum(
+            np.exp(0.3) - 1 - 0.3 + 0.2**2 / np.diag(covariance)
+        )  # KL between normals, dimension by dimension
         np.testing.assert_allclose(elbo, linear_gaussian.log_evidence(x) - gap, atol=0.3)
-        np.testing.assert_allclose(np.mean(elbo), np.mean(linear_gaussian.log_evidence(x)) - gap, atol=0.05)
+        np.testing.assert_allclose(
+            np.mean(elbo), np.mean(linear_gaussian.log_evidence(x)) - gap, atol=0.05
+        )
 
     def test_importance_sampling_closes_the_gap(self, linear_gaussian, make_linear_vae):
         x = linear_gaussian.sample(5, seed=0).astype("float32")
@@ -69,14 +86,21 @@ class TestAgainstTheLinearGaussianModel:
 
     def test_the_estimate_is_unbiased_in_p(self, linear_gaussian, make_linear_vae):
         x = np.repeat(linear_gaussian.sample(1, seed=0), 20_000, axis=0).astype("float32")
-        ratio = np.exp(make_linear_vae(shift=0.2, widen=0.3).log_likelihood(x, num_samples=1) - linear_gaussian.log_evidence(x))
+        ratio = np.exp(
+            make_linear_vae(shift=0.2, widen=0.3).log_likelihood(x, num_samples=1)
+            - linear_gaussian.log_evidence(x)
+        )
         assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(x))
         assert np.log(ratio).mean() < -0.05  # and so the logarithm of few samples is too low
 
-    def test_samples_are_split_into_chunks_without_changing_the_result(self, linear_gaussian, make_linear_vae, monkeypatch):
+    def test_samples_are_split_into_chunks_without_changing_the_result(
+        self, linear_gaussian, make_linear_vae, monkeypatch
+    ):
         x, vae = linear_gaussian.sample(7, seed=0).astype("float32"), make_linear_vae(shift=0.2)
         whole = vae.log_likelihood(x, num_samples=60), vae.elbo(x, num_samples=60)
-        monkeypatch.setattr("vae_keras.model.CHUNK", 25)  # below the number of samples: an image takes three chunks
+        monkeypatch.setattr(
+            "vae_keras.model.CHUNK", 25
+        )  # below the number of samples: an image takes three chunks
         np.testing.assert_allclose(vae.log_likelihood(x, num_samples=60), whole[0], rtol=1e-6)
         np.testing.assert_allclose(vae.elbo(x, num_samples=60), whole[1], rtol=1e-6)
 
@@ -85,30 +109,44 @@ class TestAgainstTheLinearGaussianModel:
 def test_log_likelihood_equals_numerical_integration(rng, make_dense_vae, latent_dim):
     """Bernoulli pixels whose logits are bent by no closed form: the integral of Equation 6 over a fine grid is the oracle."""
     kernel, bias = rng.normal(0, 0.7, (latent_dim, 8)), rng.normal(size=8)
-    vae = make_dense_vae((np.zeros((8, latent_dim)), np.full(latent_dim, 0.3)), np.full(latent_dim, -0.2), (kernel, bias))
+    vae = make_dense_vae(
+        (np.zeros((8, latent_dim)), np.full(latent_dim, 0.3)),
+        np.full(latent_dim, -0.2),
+        (kernel, bias),
+    )
     x = (rng.random((6, 8)) < 0.5).astype("float32")
     axis = np.linspace(-8, 8, 161)
     z = np.stack(np.meshgrid(*[axis] * latent_dim, indexing="ij"), axis=-1).reshape(-1, latent_dim)
     p = special.expit(z @ kernel + bias)[:, None]
-    weights = np.exp(stats.norm.logpdf(z).sum(axis=1) + stats.bernoulli.logpmf(x, p).sum(axis=2).T)  # of P(X, z)
+    weights = np.exp(
+        stats.norm.logpdf(z).sum(axis=1) + stats.bernoulli.logpmf(x, p).sum(axis=2).T
+    )  # of P(X, z)
     evidence = weights.reshape(6, *[len(axis)] * latent_dim)
     for _ in range(latent_dim):
         evidence = integrate.simpson(evidence, x=axis, axis=-1)
-    np.testing.assert_allclose(vae.log_likelihood(x, num_samples=100_000), np.log(evidence), atol=0.01)
+    np.testing.assert_allclose(
+        vae.log_likelihood(x, num_samples=100_000), np.log(evidence), atol=0.01
+    )
 
 
 class TestElboAndLogLikelihood:
     def test_one_value_an_image_in_the_order_of_the_images(self, make_linear_vae, linear_gaussian):
         vae, x = make_linear_vae(), linear_gaussian.sample(8, seed=0).astype("float32")
-        values = vae.log_likelihood(x, num_samples=1)  # exact whatever the noise, since Q is the posterior
+        values = vae.log_likelihood(
+            x, num_samples=1
+        )  # exact whatever the noise, since Q is the posterior
         assert values.shape == vae.elbo(x).shape == (8,)
         assert values.dtype == vae.elbo(x).dtype == np.float64
         assert np.ptp(values) > 1
-        np.testing.assert_allclose(vae.log_likelihood(x[::-1], num_samples=1), values[::-1], atol=1e-3)
+        np.testing.assert_allclose(
+            vae.log_likelihood(x[::-1], num_samples=1), values[::-1], atol=1e-3
+        )
 
     def test_elbo_is_minus_the_loss(self, small_vae, images):
         small_vae.compile("sgd")
-        loss = np.mean([small_vae.evaluate(images, verbose=0, return_dict=True)["loss"] for _ in range(30)])
+        loss = np.mean(
+            [small_vae.evaluate(images, verbose=0, return_dict=True)["loss"] for _ in range(30)]
+        )
         assert abs(loss + small_vae.elbo(images, num_samples=500).mean()) < 0.5
 
     def test_the_seed_fixes_the_noise(self, small_vae, images):
@@ -129,38 +167,56 @@ class TestElboAndLogLikelihood:
 
 class TestTraining:
     @pytest.mark.parametrize(
-        "arguments", [{}, {"beta": 0.3}, {"likelihood": "gaussian", "sigma": 0.2}, {"likelihood": "gaussian", "sigma": None}]
+        "arguments",
+        [
+            {},
+            {"beta": 0.3},
+            {"likelihood": "gaussian", "sigma": 0.2},
+            {"likelihood": "gaussian", "sigma": None},
+        ],
     )
     def test_loss_is_reconstruction_plus_beta_kl_in_every_log(self, images, arguments):
         vae = ConvVAE(3, image_shape=(8, 8, 1), **arguments)
         vae.compile("adam")
         # 24 images in batches of 7: the last batch is a smaller one
-        history = vae.fit(images, epochs=3, batch_size=7, validation_data=(images[:10],), verbose=0).history
+        history = vae.fit(
+            images, epochs=3, batch_size=7, validation_data=(images[:10],), verbose=0
+        ).history
         assert set(history) == {f"{prefix}{term}" for prefix in ("", "val_") for term in TERMS}
         for prefix in ("", "val_"):
             loss, reconstruction, kl = (np.array(history[prefix + term]) for term in TERMS)
-            np.testing.assert_allclose(loss, reconstruction + arguments.get("beta", 1.0) * kl, rtol=1e-5)
+            np.testing.assert_allclose(
+                loss, reconstruction + arguments.get("beta", 1.0) * kl, rtol=1e-5
+            )
 
     def test_logs_are_means_over_images_of_sums_over_pixels(self, make_dense_vae, rng):
         x = rng.random((10, 4), dtype="float32")
         # logits of 0 whatever z is: each pixel costs log 2. Q(z|X) = N(1, 1) in 2 latents: KL = 2 * 1/2
-        vae = make_dense_vae((np.zeros((4, 2)), np.ones(2)), np.zeros(2), (np.zeros((2, 4)), np.zeros(4)))
+        vae = make_dense_vae(
+            (np.zeros((4, 2)), np.ones(2)), np.zeros(2), (np.zeros((2, 4)), np.zeros(4))
+        )
         vae.compile("sgd")
         logs = vae.evaluate(x, batch_size=3, verbose=0, return_dict=True)
         assert logs["reconstruction"] == pytest.approx(4 * np.log(2), rel=1e-6)
         assert logs["kl"] == pytest.approx(1.0, rel=1e-6)
 
-    def test_batch_normalisation_learns_in_training_and_rests_in_evaluation(self, small_vae, images):
+    def test_batch_normalisation_learns_in_training_and_rests_in_evaluation(
+        self, small_vae, images
+    ):
         def statistics():
             return [w.numpy() for w in small_vae.non_trainable_variables if "moving" in w.path]
 
         small_vae.compile("sgd")
         before = statistics()
-        assert len(before) == 10  # mean and variance of two layers in the encoder and three in the decoder
+        assert (
+            len(before) == 10
+        )  # mean and variance of two layers in the encoder and three in the decoder
         small_vae.evaluate(images, verbose=0)
         assert all(np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True))
         small_vae.fit(images, verbose=0)
-        assert not any(np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True))
+        assert not any(
+            np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True)
+        )
 
     def test_training_lowers_the_loss(self, images):
         vae = ConvVAE(3, image_shape=(8, 8, 1))
@@ -189,30 +245,47 @@ class TestOutputs:
 
     def test_decoder_is_the_sigmoid_of_the_network(self, small_vae, rng):
         z = rng.normal(size=(5, 3), scale=20)
-        images, logits = small_vae.decoder.predict(z, verbose=0), small_vae.decoder_network.predict(z, verbose=0)
+        images, logits = (
+            small_vae.decoder.predict(z, verbose=0),
+            small_vae.decoder_network.predict(z, verbose=0),
+        )
         np.testing.assert_allclose(images, 1 / (1 + np.exp(-logits.astype("float64"))), atol=1e-6)
         assert images.dtype == np.float32
-        assert small_vae.count_params() == small_vae.encoder.count_params() + small_vae.decoder.count_params()
+        assert (
+            small_vae.count_params()
+            == small_vae.encoder.count_params() + small_vae.decoder.count_params()
+        )
 
     def test_a_gaussian_decoder_gives_the_mean_itself(self, rng):
         vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian")
         z = rng.normal(size=(5, 3))
-        np.testing.assert_array_equal(vae.decoder.predict(z, verbose=0), vae.decoder_network.predict(z, verbose=0))
+        np.testing.assert_array_equal(
+            vae.decoder.predict(z, verbose=0), vae.decoder_network.predict(z, verbose=0)
+        )
 
     def test_reconstruct_goes_through_the_mean(self, small_vae, images):
         z_mean, _ = small_vae.encoder.predict(images, verbose=0)
-        np.testing.assert_array_equal(small_vae.reconstruct(images), small_vae.decoder.predict(z_mean, verbose=0))
+        np.testing.assert_array_equal(
+            small_vae.reconstruct(images), small_vae.decoder.predict(z_mean, verbose=0)
+        )
 
     def test_sample_decodes_seeded_draws_from_the_prior(self, small_vae):
         z = np.random.default_rng(4).standard_normal((9, 3), dtype="float32")
-        np.testing.assert_array_equal(small_vae.sample(9, seed=4), small_vae.decoder.predict(z, verbose=0))
+        np.testing.assert_array_equal(
+            small_vae.sample(9, seed=4), small_vae.decoder.predict(z, verbose=0)
+        )
         assert not np.array_equal(small_vae.sample(9), small_vae.sample(9))
 
 
 class TestSaving:
     @pytest.mark.parametrize(
         "arguments",
-        [{}, {"likelihood": "gaussian", "sigma": None, "beta": 2.0}, {"dtype": "mixed_bfloat16"}, {"seed": 5, "latent_dim": 2}],
+        [
+            {},
+            {"likelihood": "gaussian", "sigma": None, "beta": 2.0},
+            {"dtype": "mixed_bfloat16"},
+            {"seed": 5, "latent_dim": 2},
+        ],
     )
     def test_a_loaded_model_is_the_saved_one(self, tmp_path, images, arguments):
         vae = ConvVAE(**{"latent_dim": 3, "image_shape": (8, 8, 1), **arguments})
@@ -220,9 +293,12 @@ class TestSaving:
         loaded = keras.models.load_model(tmp_path / "vae.keras")
         assert type(loaded) is ConvVAE
         assert loaded.get_config() == vae.get_config()
-        kept = {name: getattr(loaded.variational_loss, name) for name in ("likelihood", "sigma", "beta")}
+        kept = {
+            name: getattr(loaded.variational_loss, name) for name in ("likelihood", "sigma", "beta")
+        }
         assert kept == {
-            name: arguments.get(name, default) for name, default in (("likelihood", "bernoulli"), ("sigma", 1.0), ("beta", 1.0))
+            name: arguments.get(name, default)
+            for name, default in (("likelihood", "bernoulli"), ("sigma", 1.0), ("beta", 1.0))
         }
         assert loaded.sampling.seed == arguments.get("seed")
         for one, other in zip(loaded.weights, vae.weights, strict=True):
@@ -234,9 +310,13 @@ class TestSaving:
         small_vae.decoder_network.layers[1].trainable = False
         small_vae.save(tmp_path / "vae.keras")
         loaded = load_vae(tmp_path / "vae.keras")
-        kept, before = ([weight.shape for weight in vae.trainable_weights] for vae in (loaded, small_vae))
+        kept, before = (
+            [weight.shape for weight in vae.trainable_weights] for vae in (loaded, small_vae)
+        )
         assert kept == before
-        assert len(kept) == 14  # kernel and bias of four layers, scale and offset of three normalisations
+        assert (
+            len(kept) == 14
+        )  # kernel and bias of four layers, scale and offset of three normalisations
 
     def test_a_model_keeps_its_precision_under_another_global_policy(self, tmp_path, images):
         keras.config.set_dtype_policy("mixed_bfloat16")
@@ -255,7 +335,9 @@ class TestSaving:
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
     def test_save_load_continue_equals_the_uninterrupted_run(self, tmp_path, images, optimizer):
         def fit(vae):
-            return vae.fit(images, batch_size=7, epochs=1, shuffle=False, verbose=0, validation_data=(images,)).history
+            return vae.fit(
+                images, batch_size=7, epochs=1, shuffle=False, verbose=0, validation_data=(images,)
+            ).history
 
         vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
         vae.compile(optimizer)
@@ -279,18 +361,26 @@ class TestSaving:
             "np.save('whole.npy', vae.reconstruct(x))\n"
             "np.save('parts.npy', decoder.predict(encoder.predict(x, verbose=0)[0], verbose=0))\n"
         )
-        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True
+        )
         for name in ("whole", "parts"):
-            np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), small_vae.reconstruct(images))
+            np.testing.assert_array_equal(
+                np.load(tmp_path / f"{name}.npy"), small_vae.reconstruct(images)
+            )
 
-    def test_any_two_keras_models_are_saved_with_it(self, tmp_path, make_linear_vae, linear_gaussian):
+    def test_any_two_keras_models_are_saved_with_it(
+        self, tmp_path, make_linear_vae, linear_gaussian
+    ):
         vae, x = make_linear_vae(beta=0.5), linear_gaussian.sample(5, seed=0).astype("float32")
         vae.save(tmp_path / "vae.keras")
         loaded = load_vae(tmp_path / "vae.keras")
         assert type(loaded) is VAE
         np.testing.assert_array_equal(loaded.elbo(x), vae.elbo(x))
 
-    def test_a_failed_save_leaves_the_old_file_and_nothing_else(self, tmp_path, small_vae, monkeypatch):
+    def test_a_failed_save_leaves_the_old_file_and_nothing_else(
+        self, tmp_path, small_vae, monkeypatch
+    ):
         path = tmp_path / "vae.keras"
         small_vae.save(path)
         before = path.read_bytes()
@@ -327,7 +417,11 @@ class TestSaving:
         (tmp_path / "text.keras").write_text("no model")
         with pytest.raises(FileNotFoundError, match=r"none\.keras"):
             load_vae(tmp_path / "none.keras")
-        for name, message in (("encoder", "holds a Functional; wanted a VAE"), ("cut", "damaged"), ("text", "no saved VAE")):
+        for name, message in (
+            ("encoder", "holds a Functional; wanted a VAE"),
+            ("cut", "damaged"),
+            ("text", "no saved VAE"),
+        ):
             with pytest.raises(ValueError, match=rf"{name}\.keras.*{message}"):
                 load_vae(tmp_path / f"{name}.keras")
 
@@ -355,7 +449,9 @@ class TestReproducibility:
         one, same, other = (ConvVAE(3, image_shape=(8, 8, 1), seed=seed) for seed in (0, 0, 1))
         for vae in (same, other):
             vae.set_weights(one.get_weights())
-        first, again, different = (np.asarray(vae(images)["reconstruction"]) for vae in (one, same, other))
+        first, again, different = (
+            np.asarray(vae(images)["reconstruction"]) for vae in (one, same, other)
+        )
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, different)
 
@@ -363,18 +459,27 @@ class TestReproducibility:
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 class TestPrecision:
     def test_losses_are_float32_and_close(self, images, policy):
-        vae, exact = ConvVAE(3, image_shape=(8, 8, 1), seed=0, dtype=policy), ConvVAE(3, image_shape=(8, 8, 1), seed=0)
+        vae, exact = (
+            ConvVAE(3, image_shape=(8, 8, 1), seed=0, dtype=policy),
+            ConvVAE(3, image_shape=(8, 8, 1), seed=0),
+        )
         exact.set_weights(vae.get_weights())
         outputs = vae(images)
-        assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {"float32"}
-        np.testing.assert_allclose(outputs["reconstruction"], exact(images)["reconstruction"], rtol=0.02)
+        assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {
+            "float32"
+        }
+        np.testing.assert_allclose(
+            outputs["reconstruction"], exact(images)["reconstruction"], rtol=0.02
+        )
         np.testing.assert_allclose(vae.elbo(images), exact.elbo(images), rtol=0.02)
         vae.compile("adam")
         assert np.isfinite(vae.fit(images, epochs=2, verbose=0).history["loss"]).all()
 
     def test_it_learns_and_a_loaded_model_goes_on_as_the_saved_one(self, tmp_path, images, policy):
         def fit(vae, epochs):
-            return vae.fit(np.round(images[:8]), epochs=epochs, shuffle=False, verbose=0).history["loss"]
+            return vae.fit(np.round(images[:8]), epochs=epochs, shuffle=False, verbose=0).history[
+                "loss"
+            ]
 
         vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy)
         vae.compile(keras.optimizers.Adam(0.01))
@@ -391,7 +496,9 @@ class TestPrecision:
         vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy, likelihood="gaussian", sigma=0.01)
         logits = np.zeros_like(x)
         expected = -stats.norm.logpdf(x, 0, 0.01).sum()
-        np.testing.assert_allclose(-vae.variational_loss.log_likelihood(x, logits), [expected], rtol=1e-6)
+        np.testing.assert_allclose(
+            -vae.variational_loss.log_likelihood(x, logits), [expected], rtol=1e-6
+        )
 
 
 class TestBadInput:
@@ -430,7 +537,10 @@ class TestBadInput:
             ({"latent_dim": 0}, "latent_dim must be an integer of at least 1; got 0"),
             ({"latent_dim": 2.5}, "latent_dim must be an integer of at least 1; got 2.5"),
             ({"network": "vgg"}, "network must be one of .*; got 'vgg'"),
-            ({"network": "keng2017", "image_shape": (32, 32, 1)}, r"image_shape must be \(28, 28, 1\)"),
+            (
+                {"network": "keng2017", "image_shape": (32, 32, 1)},
+                r"image_shape must be \(28, 28, 1\)",
+            ),
             ({"image_shape": (28, 28)}, "image_shape must be three integers"),
             ({"image_shape": 28}, "image_shape must be three integers"),
             ({"latent_dim": True}, "latent_dim must be an integer of at least 1; got True"),

@@ -11,7 +11,9 @@ from vae_keras.networks import NETWORKS
 def kind_and_output(model):
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense)
     return [
-        (type(layer).__name__, *layer.output.shape[1:], layer.count_params()) for layer in model.layers if isinstance(layer, kinds)
+        (type(layer).__name__, *layer.output.shape[1:], layer.count_params())
+        for layer in model.layers
+        if isinstance(layer, kinds)
     ]
 
 
@@ -34,7 +36,11 @@ def test_every_trainable_weight_gets_a_gradient(network, rng):
     vae.compile(keras.optimizers.SGD(1e-3))
     before = [weight.numpy() for weight in vae.trainable_weights]
     vae.fit(rng.random((8, 28, 28, 1)), epochs=3, verbose=0)
-    unmoved = [w.path for w, old in zip(vae.trainable_weights, before, strict=True) if np.array_equal(w.numpy(), old)]
+    unmoved = [
+        w.path
+        for w, old in zip(vae.trainable_weights, before, strict=True)
+        if np.array_equal(w.numpy(), old)
+    ]
     assert unmoved == []
 
 

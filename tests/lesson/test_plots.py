@@ -9,10 +9,14 @@ from vae_keras import plots
 
 def test_image_grid_puts_each_image_in_its_place_row_by_row():
     images = np.arange(6, dtype="float32").reshape(6, 1, 1, 1) / 6
-    figure = plots.image_grid(images, num_columns=3, title="A title", row_labels=("first", "second"))
+    figure = plots.image_grid(
+        images, num_columns=3, title="A title", row_labels=("first", "second")
+    )
     (ax,) = figure.axes
     shown = ax.images[0].get_array()
-    np.testing.assert_allclose(shown[1::3, 1::3].ravel(), images.ravel())  # a pixel with a margin of one on each side
+    np.testing.assert_allclose(
+        shown[1::3, 1::3].ravel(), images.ravel()
+    )  # a pixel with a margin of one on each side
     assert figure.get_suptitle() == "A title"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
     assert ax.images[0].get_cmap().name == "gray_r"
@@ -26,13 +30,17 @@ def test_image_grid_takes_colour_and_an_incomplete_row(rng):
 
 
 def test_image_grid_refuses_channels_that_have_no_colour():
-    with pytest.raises(ValueError, match="images must have 1 or 3 channels to be drawn; they have 2"):
+    with pytest.raises(
+        ValueError, match="images must have 1 or 3 channels to be drawn; they have 2"
+    ):
         plots.image_grid(np.zeros((4, 5, 6, 2)))
 
 
 def test_loss_curves_draws_each_part_against_its_epoch():
     history = {"loss": [3.0, 2.0], "reconstruction": [2.0, 1.5], "kl": [1.0, 0.5]}
-    history |= {f"val_{name}": [value + 0.1 for value in values] for name, values in history.items()}
+    history |= {
+        f"val_{name}": [value + 0.1 for value in values] for name, values in history.items()
+    }
     left, right = plots.loss_curves(history).axes
     drawn = {line.get_label(): list(line.get_ydata()) for ax in (left, right) for line in ax.lines}
     assert drawn["KL, training"] == history["kl"]

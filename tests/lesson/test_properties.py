@@ -16,7 +16,17 @@ from keras import ops
 from PIL import Image
 from scipy import special, stats
 
-from vae_keras import ConvVAE, Sampling, VariationalLoss, binarize, draw_latents, interpolate, load_images, load_vae, manifold_grid
+from vae_keras import (
+    ConvVAE,
+    Sampling,
+    VariationalLoss,
+    binarize,
+    draw_latents,
+    interpolate,
+    load_images,
+    load_vae,
+    manifold_grid,
+)
 from vae_keras import model as model_module
 
 # where each example builds a network; a failing one is shown as it was found, since looking for a simpler one takes minutes
@@ -40,8 +50,12 @@ def conv_vaes(draw, **more):
     """The arguments of a small `ConvVAE`, and images for it."""
     arguments = {"latent_dim": st.integers(1, 5), "beta": betas, "seed": seeds, **more}
     arguments = draw(st.fixed_dictionaries(arguments)) | draw(likelihoods)
-    arguments["image_shape"] = draw(st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4)))
-    x = np.random.default_rng(draw(seeds)).random((draw(st.integers(1, 7)), *arguments["image_shape"]), dtype="float32")
+    arguments["image_shape"] = draw(
+        st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4))
+    )
+    x = np.random.default_rng(draw(seeds)).random(
+        (draw(st.integers(1, 7)), *arguments["image_shape"]), dtype="float32"
+    )
     return arguments, x
 
 
@@ -51,9 +65,14 @@ def make_random_vae(make_dense_vae):
 
     def make(seed, num_images, latent_dim, reach=1.0, **loss):
         rng, num_pixels = np.random.default_rng(seed), 5
-        heads = (0.5 * rng.normal(size=(num_pixels, latent_dim)), rng.normal(size=latent_dim)), rng.normal(size=latent_dim)
+        heads = (
+            (0.5 * rng.normal(size=(num_pixels, latent_dim)), rng.normal(size=latent_dim)),
+            rng.normal(size=latent_dim),
+        )
         decoder = reach * rng.normal(size=(latent_dim, num_pixels)), rng.normal(size=num_pixels)
-        return make_dense_vae(*heads, decoder, **loss), rng.random((num_images, num_pixels), dtype="float32")
+        return make_dense_vae(*heads, decoder, **loss), rng.random(
+            (num_images, num_pixels), dtype="float32"
+        )
 
     return make
 
@@ -75,7 +94,9 @@ class TestModel:
         assert float(vae.losses[0]) == pytest.approx(expected, rel=1e-5)
         vae.compile("sgd", run_eagerly=True)
         logs = vae.evaluate(x, batch_size=batch_size, verbose=0, return_dict=True)
-        assert logs["loss"] == pytest.approx(logs["reconstruction"] + arguments["beta"] * logs["kl"], rel=1e-5)
+        assert logs["loss"] == pytest.approx(
+            logs["reconstruction"] + arguments["beta"] * logs["kl"], rel=1e-5
+        )
         assert logs["kl"] == pytest.approx(outputs["kl"].mean(), rel=1e-4)  # needs no noise
 
     @FEW
@@ -84,7 +105,9 @@ class TestModel:
         arguments, x = made
         vae = ConvVAE(**arguments)
         rng = np.random.default_rng(0)
-        vae.set_weights([weight + 0.1 * rng.random(weight.shape) for weight in vae.get_weights()])  # as if trained
+        vae.set_weights(
+            [weight + 0.1 * rng.random(weight.shape) for weight in vae.get_weights()]
+        )  # as if trained
         vae(x)  # the noise is no longer where the seed puts it
         with tempfile.TemporaryDirectory() as folder:
             vae.save(Path(folder) / "vae.keras")
@@ -93,17 +116,25 @@ class TestModel:
         assert loaded.variational_loss.beta == arguments["beta"]
         for one, other in zip(loaded.variables, vae.variables, strict=True):
             np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
-        for expected, actual in zip(*(keras.tree.flatten(model(x)) for model in (vae, loaded)), strict=True):  # the same noise
-            np.testing.assert_array_equal(ops.convert_to_numpy(actual), ops.convert_to_numpy(expected))
+        for expected, actual in zip(
+            *(keras.tree.flatten(model(x)) for model in (vae, loaded)), strict=True
+        ):  # the same noise
+            np.testing.assert_array_equal(
+                ops.convert_to_numpy(actual), ops.convert_to_numpy(expected)
+            )
 
     @FEW
-    @given(seed=seeds, num_samples=st.integers(1, 40), latent_dim=st.integers(1, 4), loss=likelihoods)
+    @given(
+        seed=seeds, num_samples=st.integers(1, 40), latent_dim=st.integers(1, 4), loss=likelihoods
+    )
     def test_the_elbo_never_exceeds_the_log_likelihood_by_more_than_their_error(
         self, make_random_vae, seed, num_samples, latent_dim, loss
     ):
         vae, x = make_random_vae(seed, 3, latent_dim, **loss)
         copies = np.repeat(x, 50, axis=0)  # each with noise of its own: their spread is the error
-        gaps = vae.log_likelihood(copies, num_samples, seed=1) - vae.elbo(copies, num_samples, seed=2)
+        gaps = vae.log_likelihood(copies, num_samples, seed=1) - vae.elbo(
+            copies, num_samples, seed=2
+        )
         gaps = gaps.reshape(3, 50)
         assert np.all(gaps.mean(axis=1) > -5 * gaps.std(axis=1, ddof=1) / np.sqrt(50) - 1e-4)
 
@@ -131,9 +162,13 @@ class TestModel:
     def test_logs_and_reconstructions_do_not_depend_on_the_batch_size(
         self, make_random_vae, seed, num_images, latent_dim, loss, beta, batch_sizes
     ):
-        vae, x = make_random_vae(seed, num_images, latent_dim, reach=0.0, **loss, beta=beta)  # z is ignored, and so the noise
+        vae, x = make_random_vae(
+            seed, num_images, latent_dim, reach=0.0, **loss, beta=beta
+        )  # z is ignored, and so the noise
         vae.compile("sgd", run_eagerly=True)
-        one, other = (vae.evaluate(x, batch_size=size, verbose=0, return_dict=True) for size in batch_sizes)
+        one, other = (
+            vae.evaluate(x, batch_size=size, verbose=0, return_dict=True) for size in batch_sizes
+        )
         assert one == pytest.approx(other, rel=1e-5)
         alone = np.concatenate([vae.reconstruct(image[None]) for image in x[:3]])
         np.testing.assert_allclose(vae.reconstruct(x)[:3], alone, rtol=1e-5, atol=1e-6)
@@ -144,28 +179,47 @@ class TestLayers:
     def test_sampling_is_equation_13(self, data, shape, seed):
         z_mean, z_log_var = data.draw(floats(shape, 100)), data.draw(floats(shape, 20))
         zeros = np.zeros(shape, "float32")
-        epsilon, z = (ops.convert_to_numpy(Sampling(seed)(inputs)) for inputs in ((zeros, zeros), (z_mean, z_log_var)))
+        epsilon, z = (
+            ops.convert_to_numpy(Sampling(seed)(inputs))
+            for inputs in ((zeros, zeros), (z_mean, z_log_var))
+        )
         expected = z_mean + np.exp(0.5 * z_log_var.astype("float64")) * epsilon
         np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-5 * np.abs(z_mean).max() + 1e-6)
 
-    @given(st.data(), latent_shapes, npst.array_shapes(min_dims=1, max_dims=4, max_side=5), likelihoods, betas)
-    def test_the_loss_is_equation_14_with_its_constants(self, data, latent_shape, image_shape, loss, beta):
+    @given(
+        st.data(),
+        latent_shapes,
+        npst.array_shapes(min_dims=1, max_dims=4, max_side=5),
+        likelihoods,
+        betas,
+    )
+    def test_the_loss_is_equation_14_with_its_constants(
+        self, data, latent_shape, image_shape, loss, beta
+    ):
         n = latent_shape[0]
         x = data.draw(npst.arrays("float32", (n, *image_shape), elements=grey_levels))
         decoded = data.draw(floats((n, *image_shape), 50))
         z_mean, z_log_var = data.draw(floats(latent_shape, 30)), data.draw(floats(latent_shape, 10))
         layer = VariationalLoss(**loss, beta=beta)
-        reconstruction, kl = (ops.convert_to_numpy(term) for term in layer((x, decoded, z_mean, z_log_var)))
+        reconstruction, kl = (
+            ops.convert_to_numpy(term) for term in layer((x, decoded, z_mean, z_log_var))
+        )
 
-        x, decoded, z_mean, z_log_var = (array.astype("float64") for array in (x, decoded, z_mean, z_log_var))
+        x, decoded, z_mean, z_log_var = (
+            array.astype("float64") for array in (x, decoded, z_mean, z_log_var)
+        )
         if loss["likelihood"] == "bernoulli":
             log_p = x * special.log_expit(decoded) + (1 - x) * special.log_expit(-decoded)
         else:
-            log_p = stats.norm.logpdf(x, decoded, loss["sigma"] or 1.0)  # a learned sigma starts at 1
+            log_p = stats.norm.logpdf(
+                x, decoded, loss["sigma"] or 1.0
+            )  # a learned sigma starts at 1
         # minus the entropy of Q, plus its cross-entropy with the prior
         expected_kl = np.sum(0.5 * (np.log(2 * np.pi) + z_mean**2 + np.exp(z_log_var)), axis=1)
         expected_kl -= stats.norm(z_mean, np.exp(0.5 * z_log_var)).entropy().sum(axis=1)
-        np.testing.assert_allclose(reconstruction, -log_p.reshape(n, -1).sum(axis=1), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            reconstruction, -log_p.reshape(n, -1).sum(axis=1), rtol=1e-4, atol=1e-3
+        )
         np.testing.assert_allclose(kl, expected_kl, rtol=1e-4, atol=1e-4)
         expected = np.mean(-log_p.reshape(n, -1).sum(axis=1) + float(beta) * expected_kl)
         assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-4, abs=1e-3)
@@ -182,13 +236,20 @@ class TestLatents:
 
     @given(st.data(), st.integers(1, 6), st.integers(2, 20), st.booleans())
     def test_a_walk_starts_and_ends_where_it_should(self, data, latent_dim, num_steps, spherical):
-        start, end = (data.draw(npst.arrays("float64", latent_dim, elements=st.floats(-1e3, 1e3))) for _ in range(2))
+        start, end = (
+            data.draw(npst.arrays("float64", latent_dim, elements=st.floats(-1e3, 1e3)))
+            for _ in range(2)
+        )
         walk = interpolate(start, end, num_steps, spherical)
         assert walk.shape == (num_steps, latent_dim)
         assert np.isfinite(walk).all()
         np.testing.assert_allclose(walk[[0, -1]], [start, end], rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(interpolate(start, end, num_steps), np.linspace(start, end, num_steps), atol=1e-9)
-        np.testing.assert_allclose(walk[::-1], interpolate(end, start, num_steps, spherical), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            interpolate(start, end, num_steps), np.linspace(start, end, num_steps), atol=1e-9
+        )
+        np.testing.assert_allclose(
+            walk[::-1], interpolate(end, start, num_steps, spherical), rtol=1e-6, atol=1e-6
+        )
 
     @given(
         angle=st.floats(0.01, 3.1),
@@ -201,11 +262,17 @@ class TestLatents:
         axes = stats.ortho_group.rvs(latent_dim, random_state=seed)[:2]
         angles = np.linspace(0, angle, num_steps)[:, None]
         arc = length * (np.cos(angles) * axes[0] + np.sin(angles) * axes[1])
-        np.testing.assert_allclose(interpolate(arc[0], arc[-1], num_steps, spherical=True), arc, atol=1e-6 * length)
+        np.testing.assert_allclose(
+            interpolate(arc[0], arc[-1], num_steps, spherical=True), arc, atol=1e-6 * length
+        )
 
     @given(num_rows=st.integers(1, 30))
     def test_each_cell_of_the_grid_holds_the_same_mass(self, num_rows):
-        z_1, z_2 = stats.norm.cdf(manifold_grid(num_rows)).reshape(num_rows, num_rows, 2).transpose(2, 0, 1)
+        z_1, z_2 = (
+            stats.norm.cdf(manifold_grid(num_rows))
+            .reshape(num_rows, num_rows, 2)
+            .transpose(2, 0, 1)
+        )
         middles = (np.arange(num_rows) + 0.5) / num_rows
         np.testing.assert_allclose(z_1, np.tile(middles, (num_rows, 1)), atol=1e-12)
         np.testing.assert_allclose(z_2, z_1.T[::-1], atol=1e-12)
@@ -222,7 +289,12 @@ image_arrays = npst.array_shapes(min_dims=3, max_dims=4, max_side=6).flatmap(
 
 
 class TestImages:
-    @given(x=npst.arrays("float32", npst.array_shapes(min_dims=4, max_dims=4, max_side=6), elements=grey_levels), seed=seeds)
+    @given(
+        x=npst.arrays(
+            "float32", npst.array_shapes(min_dims=4, max_dims=4, max_side=6), elements=grey_levels
+        ),
+        seed=seeds,
+    )
     def test_a_binarised_copy_is_of_zeros_and_ones_drawn_by_the_grey_levels(self, x, seed):
         before, drawn = x.copy(), binarize(x, seed)
         np.testing.assert_array_equal(x, before)
@@ -243,22 +315,35 @@ class TestImages:
             loaded = load_images(Path(folder) / "images.npz")
         expected = array / 255 if array.dtype == np.uint8 else array
         assert loaded.dtype == np.float32
-        np.testing.assert_array_equal(loaded, expected.astype("float32").reshape(*array.shape[:3], -1))
+        np.testing.assert_array_equal(
+            loaded, expected.astype("float32").reshape(*array.shape[:3], -1)
+        )
 
     @given(
         npst.arrays(
-            npst.integer_dtypes() | npst.boolean_dtypes() | npst.complex_number_dtypes() | npst.datetime64_dtypes(), (2, 3, 3)
+            npst.integer_dtypes()
+            | npst.boolean_dtypes()
+            | npst.complex_number_dtypes()
+            | npst.datetime64_dtypes(),
+            (2, 3, 3),
         )
     )
     def test_an_npz_file_of_another_dtype_is_refused_by_name(self, array):
         with tempfile.TemporaryDirectory() as folder:
             np.savez(Path(folder) / "images.npz", array)
-            with pytest.raises(ValueError, match=r"images\.npz are .*; wanted uint8 in 0\.\.255 or floats in \[0, 1\]"):
+            with pytest.raises(
+                ValueError,
+                match=r"images\.npz are .*; wanted uint8 in 0\.\.255 or floats in \[0, 1\]",
+            ):
                 load_images(Path(folder) / "images.npz")
 
     @given(
         npst.array_shapes(min_dims=3, max_dims=3, max_side=6).flatmap(
-            lambda shape: npst.arrays("uint8", shape) | npst.arrays("uint8", (*shape, 3)) | npst.arrays("bool", shape)
+            lambda shape: (
+                npst.arrays("uint8", shape)
+                | npst.arrays("uint8", (*shape, 3))
+                | npst.arrays("bool", shape)
+            )
         )
     )
     def test_a_folder_of_png_files_comes_back_in_the_order_of_its_names(self, array):

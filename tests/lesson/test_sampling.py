@@ -27,7 +27,9 @@ class TestDrawLatents:
             np.testing.assert_allclose(part.mean(axis=0), prior.means_[k], atol=0.1)
             np.testing.assert_allclose(np.cov(part.T), prior.covariances_[k], atol=0.1)
 
-    @pytest.mark.parametrize("prior", [None, GaussianMixture(2).fit(np.random.default_rng(0).normal(size=(50, 3)))])
+    @pytest.mark.parametrize(
+        "prior", [None, GaussianMixture(2).fit(np.random.default_rng(0).normal(size=(50, 3)))]
+    )
     def test_the_seed_fixes_the_draws(self, prior):
         np.testing.assert_array_equal(draw_latents(5, 3, 1, prior), draw_latents(5, 3, 1, prior))
         assert not np.array_equal(draw_latents(5, 3, 1, prior), draw_latents(5, 3, 2, prior))
@@ -55,11 +57,17 @@ class TestFitMixturePrior:
         prior, z = fit_mixture_prior(z_mean, z_log_var, n_components=3), rng.normal(0, 2, (50, 3))
         used = np.ix_([0, 2], [0, 2])
         components = zip(prior.weights_, prior.means_[:, [0, 2]], prior.covariances_, strict=True)
-        density = sum(w * stats.multivariate_normal(m, c[used]).pdf(z[:, [0, 2]]) for w, m, c in components)
-        np.testing.assert_allclose(prior.score_samples(z), np.log(density) + stats.norm.logpdf(z[:, 1]), rtol=1e-6)
+        density = sum(
+            w * stats.multivariate_normal(m, c[used]).pdf(z[:, [0, 2]]) for w, m, c in components
+        )
+        np.testing.assert_allclose(
+            prior.score_samples(z), np.log(density) + stats.norm.logpdf(z[:, 1]), rtol=1e-6
+        )
         draws = draw_latents(20_000, 3, seed=0, prior=prior)
         assert stats.kstest(draws[:, 1], "norm").pvalue > 0.001
-        np.testing.assert_allclose(np.cov(draws.T)[used], np.cov(z_mean[:, [0, 2]].T) + np.exp(-2.0) * np.eye(2), rtol=0.15)
+        np.testing.assert_allclose(
+            np.cov(draws.T)[used], np.cov(z_mean[:, [0, 2]].T) + np.exp(-2.0) * np.eye(2), rtol=0.15
+        )
 
     def test_a_collapsed_encoder_is_refused(self):
         with pytest.raises(ValueError, match="must hold a latent in use"):
@@ -79,13 +87,21 @@ class TestInterpolate:
     def test_spherical_keeps_the_length_and_takes_equal_angles(self):
         walk = interpolate([2.0, 0.0], [0.0, 2.0], 4, spherical=True)
         angles = np.radians([0, 30, 60, 90])
-        np.testing.assert_allclose(walk, 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1), atol=1e-12)
+        np.testing.assert_allclose(
+            walk, 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1), atol=1e-12
+        )
 
     def test_spherical_between_parallel_latents_is_straight(self):
-        np.testing.assert_allclose(interpolate([1.0, 0.0], [3.0, 0.0], 3, spherical=True), [[1, 0], [2, 0], [3, 0]])
+        np.testing.assert_allclose(
+            interpolate([1.0, 0.0], [3.0, 0.0], 3, spherical=True), [[1, 0], [2, 0], [3, 0]]
+        )
 
     @pytest.mark.parametrize(
-        ("arguments", "message"), [(([0, 0], [1], 3), "z_start and z_end"), (([0], [1], 1), "num_steps must be at least 2; got 1")]
+        ("arguments", "message"),
+        [
+            (([0, 0], [1], 3), "z_start and z_end"),
+            (([0], [1], 1), "num_steps must be at least 2; got 1"),
+        ],
     )
     def test_bad_arguments_are_refused_by_name(self, arguments, message):
         with pytest.raises(ValueError, match=message):
@@ -94,5 +110,9 @@ class TestInterpolate:
 
 def test_manifold_grid_cuts_the_prior_into_cells_of_equal_mass():
     grid = manifold_grid(4).reshape(4, 4, 2)
-    np.testing.assert_allclose(stats.norm.cdf(grid[0, :, 0]), [0.125, 0.375, 0.625, 0.875])  # z_1 to the right
-    np.testing.assert_allclose(stats.norm.cdf(grid[:, 0, 1]), [0.875, 0.625, 0.375, 0.125])  # z_2 upwards
+    np.testing.assert_allclose(
+        stats.norm.cdf(grid[0, :, 0]), [0.125, 0.375, 0.625, 0.875]
+    )  # z_1 to the right
+    np.testing.assert_allclose(
+        stats.norm.cdf(grid[:, 0, 1]), [0.875, 0.625, 0.375, 0.125]
+    )  # z_2 upwards

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import keras
-import numpy as np
+
+from vae_keras._batches import Batches
+from vae_keras.io.saving import save_with_record
 
 TIMEOUT = 30  # seconds of silence after which JAX takes a process for dead, and ends the others
 
@@ -18,24 +20,27 @@ class Place(NamedTuple):
     processes: int = 1
     devices: int = 1
 
-    def share(self, x, batch_size, shuffle=False):
-        """Give what this process hands to `fit` of the images that all hold, less the few that leave some devices one short.
+    def batches(self, x, batch_size: int, seed: int | None = None) -> Batches:
+        """Give what this process hands to `fit` of the images that all processes hold.
+
+        The few that would leave some devices one short are left out.
 
         Raises:
-            ValueError: If not every device gets as many images of a batch as the next, and at least one.
+            ValueError: If not every device gets as many images of a batch as the next, and one.
         """
         if batch_size % self.devices or len(x) < self.devices:
-            wanted = f"a multiple of the {self.devices} devices, and each set of images no smaller than their number"
+            wanted = f"a multiple of the {self.devices} devices, and no set of images smaller"
             raise ValueError(f"--batch-size must be {wanted}; got {batch_size} and {len(x)}.")
         x = x[: len(x) // self.devices * self.devices]
-        return x if self.processes == 1 else Batches(x, batch_size, self, shuffle)
+        return Batches((x,), batch_size, seed, part=(self.process, self.processes))
 
 
 @contextmanager
 def all_devices():
-    """A model made, compiled and trained in this context uses all devices. To be entered before anything is computed.
+    """A model made, compiled and trained in this context uses all devices.
 
-    On TensorFlow these are the devices of this process; on JAX those of all processes that were started together.
+    To be entered before anything is computed. On TensorFlow these are the devices of this process;
+    on JAX those of all processes that were started together.
 
     Raises:
         ConnectionError: If JAX gives up, as when another process has died.
@@ -53,56 +58,54 @@ def all_devices():
     try:
         with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
             yield Place(jax.process_index(), jax.process_count(), jax.device_count())
-        jax.distributed.shutdown()  # while all are here: at exit JAX would wait for the one that goes on to measure
+        # while all are here: at exit JAX would wait for the one that goes on to measure
+        jax.distributed.shutdown()
     except (RuntimeError, ValueError) as error:
-        if jax.process_count() == 1 or not re.match("[A-Z_]+: ", str(error)):  # XLA's begin with the name of a status
+        # XLA's messages begin with the name of a status
+        if jax.process_count() == 1 or not re.match("[A-Z_]+: ", str(error)):
             raise
-        reason = str(error).splitlines()[0]
-        raise ConnectionError(f"the processes lost each other, most likely since one has died ({reason}).") from error
+        lost = "the processes lost each other, most likely since one has died"
+        raise ConnectionError(f"{lost} ({str(error).splitlines()[0]}).") from error
 
 
 def tell_replicas_apart(vae):
-    """Let each replica of TensorFlow draw noise of its own: all start from one state. JAX draws that of the whole batch at once."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    """Let each replica of TensorFlow draw noise of its own: all start from one state.
 
-        states = tf.distribute.get_strategy().experimental_local_results(vae.sampling.seed_generator.state.value)
+    JAX draws that of the whole batch at once.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    for noise in (vae.sampling.seed_generator, vae.sampling.training_seed_generator):
+        states = strategy.experimental_local_results(noise.state.value)
         for replica, state in enumerate(states):
             state.assign_add([replica, 0])
 
 
-def save_alone(vae, path):
-    """Save from one process of several: while Keras distributes tensors, JAX compares them across all processes."""
+def save_alone(vae, path, record):
+    """Save from one process of several.
+
+    While Keras distributes tensors, JAX compares them across all processes.
+    """
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
-        vae.save(path)
+        save_with_record(vae, path, record)
     finally:
         keras.distribution.set_distribution(distribution)
-
-
-class Batches(keras.utils.PyDataset):
-    """This process's part of each batch of an array, in the order in which Keras shuffles the array on one device."""
-
-    def __init__(self, x, batch_size, place, shuffle):
-        super().__init__()
-        self.x, self.batch_size, self.place, self.shuffle = x, batch_size, place, shuffle
-        self.order = np.arange(len(x))
-
-    def __len__(self):
-        return -(-len(self.x) // self.batch_size)
-
-    def __getitem__(self, i):
-        if i == 0 and self.shuffle:
-            self.order = np.random.permutation(len(self.x))
-        batch = self.order[i * self.batch_size : (i + 1) * self.batch_size]
-        return (self.x[np.split(batch, self.place.processes)[self.place.process]],)
 
 
 def _join_processes():
     import jax
 
-    given = {name: int(os.environ[key]) for name in ("num_processes", "process_id") if (key := f"JAX_{name.upper()}") in os.environ}
-    if max(given.get("num_processes", 1), int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))) > 1:
+    given = {}
+    for name in ("num_processes", "process_id"):
+        if f"JAX_{name.upper()}" in os.environ:
+            given[name] = int(os.environ[f"JAX_{name.upper()}"])
+    by_slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+    if max(given.get("num_processes", 1), by_slurm) > 1:
         # JAX reads its coordinator's address, and all of Slurm's variables, by itself
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=TIMEOUT, shutdown_timeout_seconds=TIMEOUT)
+        timeouts = {"heartbeat_timeout_seconds": TIMEOUT, "shutdown_timeout_seconds": TIMEOUT}
+        jax.distributed.initialize(**given, **timeouts)

@@ -11,22 +11,35 @@ import keras
 from vae_keras.cli import commands
 from vae_keras.cli.quiet import quiet_stderr
 
-DESCRIPTION = "Train, sample and measure variational autoencoders. Losses are nats per image, summed over pixels and latents."
+DESCRIPTION = (
+    "Train, sample and measure variational autoencoders. "
+    "Losses are nats per image, summed over pixels and latents."
+)
 
 
-def main(arguments=None):
-    """Run one command. Returns 0 when done, 2 after bad input or a loss of NaN, 130 when interrupted; wrong usage exits with 2."""
+def main(arguments=None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when done, 2 after bad input or a loss of NaN, 130 when interrupted; wrong usage exits
+        with 2.
+    """
     options = vars(_parser().parse_args(arguments))
-    name, as_json = options.pop("command"), options.pop("json")
+    name = options.pop("command")
+    as_json = options.pop("json")
+    show_traceback = options.pop("traceback")
     try:
         # progress goes to stderr, so that stdout holds the result alone
         with contextlib.redirect_stdout(sys.stderr):
-            with quiet_stderr():
-                if not options.get("distribute"):  # processes join before anything is computed
+            if not options.get("distribute"):  # processes join before anything is computed
+                with quiet_stderr():
                     keras.ops.zeros(1)  # the backend has more to say at its first operation
             results = getattr(commands, name)(**options)
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"vae_keras {name}: {textwrap.shorten(str(error), 1000)}", file=sys.stderr)  # in one line
+        if show_traceback:
+            raise
+        line = textwrap.shorten(str(error), 1000)
+        print(f"vae_keras {name}: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nvae_keras {name}: interrupted", file=sys.stderr)
@@ -38,7 +51,10 @@ def main(arguments=None):
 
 def _table(results):
     """Lay the results out in two columns; a list takes a row for each item."""
-    rows = [(name, item) for name, value in results.items() for item in (value if isinstance(value, list) else [value])]
+    rows = []
+    for name, value in results.items():
+        for item in value if isinstance(value, list) else [value]:
+            rows.append((name.replace("_", " "), item))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {item}" for name, item in rows)
 
@@ -51,7 +67,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _integer(text, low=1, high=2**31):
     if not (text.isdecimal() and low <= int(text) < high):
-        raise argparse.ArgumentTypeError(f"must be an integer of at least {low} and below {high}; got {text}")
+        wanted = f"an integer of at least {low} and below {high}"
+        raise argparse.ArgumentTypeError(f"must be {wanted}; got {text}")
     return int(text)
 
 
@@ -62,37 +79,70 @@ def _seed(text):
 def _parser():
     parser = _Parser(prog="vae_keras", description=DESCRIPTION)
     subparsers = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-
-    def add(name, does, output, output_help):
-        command = subparsers.add_parser(name, help=does, description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        command.add_argument("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
-        command.add_argument("--output", default=output, help=output_help)
-        command.add_argument("--json", action="store_true", help="print the results as JSON")
-        return command
-
-    add("figures", "train the default network on MNIST and write its figures", "figures", "folder for the figures and the model")
-
-    command = add("train", "train a network, and save it after every epoch", "vae.keras", "model file to write")
-    command.add_argument("--resume", action="store_true", help="go on from --output, as the run that wrote it would have")
-    command.add_argument("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
-    command.add_argument("--network", choices=("default", "keng2017"), default="default", help="which networks to train")
-    command.add_argument("--latent-dim", type=_integer, default=64, help="number of latent variables")
-    command.add_argument("--epochs", type=_integer, help="as the network's recipe says if not given")
-    command.add_argument("--batch-size", type=_integer, help="as the network's recipe says if not given")
-    command.add_argument("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="of a pixel given z")
-    command.add_argument("--sigma", type=float, help="standard deviation of the gaussian likelihood; learned if not given")
-    command.add_argument("--distribute", action="store_true", help="use all devices, on JAX those of all processes of the run")
-
-    command = add("sample", "decode draws from the prior N(0, I) of a saved model", "samples.png", "a .png grid or an .npz array")
-    command.add_argument("model", help="a saved .keras file")
-    command.add_argument("--n", type=_integer, default=100, help="number of images")
-
-    command = add("evaluate", "measure a saved model on test images", None, "JSON file to write the results to as well")
-    command.add_argument("model", help="a saved .keras file")
-    command.add_argument("--data", help="your own images, as for train; the MNIST test set if not given")
-    command.add_argument("--num-samples", type=_integer, default=100, help="draws of z an image for log P(X)")
-
-    command = add("export", "write encoder and decoder of a saved model for other runtimes", "exported", "folder for the two files")
-    command.add_argument("model", help="a saved .keras file")
-    command.add_argument("--format", choices=("onnx",), default="onnx", help="of the files: ONNX")
+    _add_figures(subparsers)
+    _add_train(subparsers)
+    _add_sample(subparsers)
+    _add_evaluate(subparsers)
+    _add_export(subparsers)
     return parser
+
+
+def _add(subparsers, name, does, output, output_help):
+    with_defaults = argparse.ArgumentDefaultsHelpFormatter
+    command = subparsers.add_parser(
+        name, help=does, description=does, formatter_class=with_defaults
+    )
+    add = command.add_argument
+    add("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
+    add("--output", default=output, help=output_help)
+    add("--json", action="store_true", help="print the results as JSON")
+    add("--traceback", action="store_true", help="show where an error was raised, not one line")
+    return add
+
+
+def _add_figures(subparsers):
+    does = "train the default network on MNIST and write its figures"
+    _add(subparsers, "figures", does, "figures", "folder for the figures and the models")
+
+
+def _add_train(subparsers):
+    does = "train a network, and save it after every epoch"
+    add = _add(subparsers, "train", does, "vae.keras", "model file to write")
+    by_recipe = "as the network's recipe says if not given"
+    add(
+        "--resume",
+        action="store_true",
+        help="go on from --output, as the run that wrote it would have",
+    )
+    add("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
+    add("--network", choices=("default", "keng2017"), default="default", help="which networks")
+    add("--latent-dim", type=_integer, default=64, help="number of latent variables")
+    add("--epochs", type=_integer, help=by_recipe)
+    add("--batch-size", type=_integer, help=by_recipe)
+    likelihoods = ("bernoulli", "gaussian")
+    add("--likelihood", choices=likelihoods, default="bernoulli", help="of a pixel given z")
+    add("--sigma", type=float, help="deviation of the gaussian likelihood; learned if not given")
+    everywhere = "use all devices, on JAX those of all processes of the run"
+    add("--distribute", action="store_true", help=everywhere)
+
+
+def _add_sample(subparsers):
+    does = "decode draws from the prior N(0, I) of a saved model"
+    add = _add(subparsers, "sample", does, "samples.png", "a .png grid or an .npz array")
+    add("model", help="a saved .keras file")
+    add("--n", type=_integer, default=100, help="number of images")
+
+
+def _add_evaluate(subparsers):
+    does = "measure a saved model on test images"
+    add = _add(subparsers, "evaluate", does, None, "JSON file to write the results to as well")
+    add("model", help="a saved .keras file")
+    add("--data", help="your own images, as for train; the MNIST test set if not given")
+    add("--num-samples", type=_integer, default=100, help="draws of z an image for log P(X)")
+
+
+def _add_export(subparsers):
+    does = "write encoder and decoder of a saved model for other runtimes"
+    add = _add(subparsers, "export", does, "exported", "folder for the two files")
+    add("model", help="a saved .keras file")
+    add("--format", choices=("onnx",), default="onnx", help="of the files: ONNX")

@@ -1,9 +1,20 @@
-"""Starting Keras without the notes that its backend's C++ code writes to stderr, whatever the log level."""
+"""Starting Keras without the notes that its backend's C++ code writes to stderr.
+
+They come whatever the log level is. The command line alone holds them back: elsewhere one of them
+may be what a reader needs, such as that a GPU's drivers are missing.
+"""
 
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+
+def quiet_at_the_command_line():
+    """`quiet_stderr` if the process was started as the command line, else nothing."""
+    # "-m": while Python looks for the module of `python -m vae_keras`
+    started_as = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return quiet_stderr() if started_as in ("-m", "vae-keras") else nullcontext()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Reading and writing: your own images, saved models, ONNX files."""

@@ -1,0 +1,104 @@
+"""The order of the images in training: a new one in each epoch, the same wherever it runs."""
+
+import math
+from functools import lru_cache
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of arrays for `fit`: each row once, in an order that `seed` and the epoch give.
+
+    Keras's own order is the same in every epoch on TensorFlow, once its seed is set. This one is
+    new in each epoch, and the same on every backend and number of devices, and after a resume.
+
+    Args:
+        arrays: Tuple `(x,)` or `(x, y)`, of arrays of one length.
+        batch_size: Rows of a batch; the last one may have fewer.
+        seed: Integer, or `None` to keep the rows as they are.
+        steps: Batches of an epoch, if not all; the next epoch goes on from there.
+        part: This process's number, and how many there are: each gets its share of a batch.
+    """
+
+    def __init__(self, arrays: tuple, batch_size: int = 32, seed=None, steps=None, part=(0, 1)):
+        super().__init__()
+        self.arrays = arrays
+        self.batch_size = batch_size
+        self.seed = seed
+        self.part = part
+        self.epoch = 0
+        self.batches_of_all = -(-len(arrays[0]) // batch_size)
+        self.steps = steps or self.batches_of_all
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, i):
+        time, place = divmod(self.epoch * self.steps + i, self.batches_of_all)
+        rows = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        if self.seed is not None:
+            rows = _order(self.seed, time, len(self.arrays[0]))[rows]
+        process, processes = self.part
+        batch = [array[rows] for array in self.arrays]
+        return tuple(np.split(array, processes)[process] for array in batch)
+
+    def begin_epoch(self, epoch, logs=None):
+        """To be called as each epoch begins. Keras's own calls for this come at other times too."""
+        self.epoch = epoch
+
+
+@lru_cache(maxsize=2)
+def _order(seed, time, n):
+    """The order of n rows at the `time`-th passage through them."""
+    return np.random.default_rng([seed, time]).permutation(n)
+
+
+def draw_seed() -> int:
+    """Draw the seed of an order as Keras draws a layer's, so that its global seed fixes it."""
+    return int(keras.ops.convert_to_numpy(keras.random.SeedGenerator().state)[0])
+
+
+def in_own_order(options: dict, seed: int | None = None) -> dict:
+    """Give the arguments of Keras's `fit` with arrays as `Batches`; other data stays as it is.
+
+    Args:
+        options: Arguments of `fit` by name. An array `x`, and `y` if given, become `Batches`;
+            `shuffle`, `validation_split`, `steps_per_epoch` and `initial_epoch` mean what they do
+            in Keras. `Batches` as `x` are told which epoch it is.
+        seed: Integer that the order depends on; drawn from Keras's global seed if not given.
+
+    Raises:
+        ValueError: If weights are given, which Keras drops where a model brings its own loss, or
+            `validation_split` leaves nothing on a side.
+    """
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in {"sample_weight", "class_weight"} & options.keys():
+        raise ValueError(f"{name} is not used by the loss of a VAE; it must be None.")
+    if hasattr(options["x"], "__array__") and options.get("shuffle") != "batch":
+        options = _as_batches(options, seed)
+    if isinstance(options["x"], Batches):
+        clock = keras.callbacks.LambdaCallback(on_epoch_begin=options["x"].begin_epoch)
+        options["callbacks"] = [clock, *keras.tree.flatten(options.get("callbacks", []))]
+        options["shuffle"] = False  # else Keras would shuffle the batches too
+    return options
+
+
+def _as_batches(options, seed):
+    arrays = [np.asarray(options.pop(name)) for name in ("x", "y") if name in options]
+    batch_size = options.pop("batch_size", 32)
+    share = options.pop("validation_split", 0.0)
+    if share and "validation_data" not in options:
+        first = math.floor(len(arrays[0]) * (1 - share))
+        if not 0 < first < len(arrays[0]):
+            got = f"{share} of {len(arrays[0])} images"
+            raise ValueError(f"validation_split must leave images on both sides; got {got}.")
+        options["validation_data"] = tuple(array[first:] for array in arrays)
+        arrays = [array[:first] for array in arrays]
+    options.setdefault("validation_batch_size", batch_size)
+    if not options.get("shuffle", True):
+        seed = None
+    elif seed is None:
+        seed = draw_seed()
+    steps = options.pop("steps_per_epoch", None)
+    return {**options, "x": Batches(tuple(arrays), batch_size, seed, steps)}

@@ -1,0 +1,90 @@
+"""What is refused, and how it is said: the argument, what came, and what is wanted."""
+
+import numbers
+
+import keras
+import numpy as np
+
+
+def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli: bool = True):
+    """Refuse images that a VAE cannot be trained or measured on.
+
+    Args:
+        x: Array of images, (n, height, width, channels), or (n, *image_shape).
+        name: How the message calls `x`.
+        image_shape: Shape of one image, or `None` for any of three axes.
+        bernoulli: Whether the values must lie in [0, 1]; else they must be finite.
+
+    Raises:
+        ValueError: If the rank, the shape or the range is another, a value is NaN or infinite, or
+            there is no image.
+    """
+    x = np.asarray(x)
+    wanted = f"(n, {', '.join(map(str, image_shape or ('height', 'width', 'channels')))})"
+    if (x.shape[1:] != tuple(image_shape)) if image_shape else (x.ndim != 4):
+        raise ValueError(f"{name} must hold images of shape {wanted}; got an array of {x.shape}.")
+    if x.size == 0:
+        raise ValueError(f"{name} holds no image; wanted {wanted} with n >= 1, got {x.shape}.")
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold numbers; got dtype {x.dtype}.")
+    low = float(x.min())  # NaN, if there is one
+    high = float(x.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity.")
+    if bernoulli and not 0 <= low <= high <= 1:
+        hint = " Divide by 255?" if low >= 0 and 2 <= high <= 255 else ""
+        got = f"values from {low:.9g} to {high:.9g}"
+        raise ValueError(f"{name} must hold grey levels in [0, 1]; got {got}.{hint}")
+
+
+def check_same_shapes(tensors, names: tuple):
+    """Refuse tensors that are not of one shape, or not as many as `names`. Returns them."""
+    wanted = " and ".join(names)
+    if not isinstance(tensors, (tuple, list)):
+        raise ValueError(f"{wanted} must be tensors in a tuple; got {type(tensors).__name__}.")
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    agree = len(shapes) == len(names) and len({len(shape) for shape in shapes}) == 1
+    # a dimension of None is not known before the model runs
+    if not agree or any(len({*sizes} - {None}) > 1 for sizes in zip(*shapes, strict=True)):
+        raise ValueError(f"{wanted} must be tensors of one shape; got the shapes {shapes}.")
+    return tensors
+
+
+def check_count(value, name: str):
+    """Refuse what is no integer of at least 1."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+
+
+def check_image_shape(shape):
+    """Refuse what is no shape of an image: three integers of at least 1."""
+    sizes = shape if isinstance(shape, (tuple, list)) else ()
+    if len(sizes) != 3 or not all(is_integer(size) and size >= 1 for size in sizes):
+        wanted = "three integers (height, width, channels)"
+        raise ValueError(f"image_shape must be {wanted}; got {shape!r}.")
+
+
+def is_integer(value) -> bool:
+    """Whether `value` is an integer of Python or NumPy, and no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value) -> bool:
+    """Whether `value` is a real number, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def check_networks(encoder: keras.Model, decoder: keras.Model, likelihood: str):
+    """Refuse two networks that do not make a VAE together."""
+    q = encoder.output_shape
+    if not (isinstance(q, (tuple, list)) and len(q) == 2 and q[0] == q[1]):
+        wanted = "the pair (z_mean, z_log_var), of one shape"
+        raise ValueError(f"encoder must return {wanted}; its output shape is {q}.")
+    if (z := decoder.input_shape) != q[0]:
+        raise ValueError(f"decoder must take latents of shape {q[0]}, as encoder gives; got {z}.")
+    if (logits := decoder.output_shape) != (x := encoder.input_shape):
+        raise ValueError(f"decoder must return images of shape {x}; it returns {logits}.")
+    last = getattr(decoder.layers[-1], "activation", None)
+    if likelihood == "bernoulli" and last is keras.activations.sigmoid:
+        wanted = "end in logits for the bernoulli likelihood, not in a sigmoid"
+        raise ValueError(f"decoder must {wanted}, which the VAE adds itself.")

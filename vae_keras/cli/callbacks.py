@@ -1,0 +1,52 @@
+"""What watches a training run of the command line: Keras callbacks, each with one job."""
+
+import math
+
+import keras
+
+from vae_keras.cli.distribute import save_alone
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends training at a loss that is NaN or infinite, before anything is saved.
+
+    Args:
+        path: The file that stays as the last good epoch left it, for the message.
+
+    Raises:
+        FloatingPointError: At the end of the epoch in which a training loss was NaN or infinite,
+            or after which the validation loss is.
+    """
+
+    async_safe = True  # it may look at a step's loss while the next step runs
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        self.bad_steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self.bad_steps.append(batch + 1)
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        # the last step's loss was taken before its weights changed, so validation has a say too
+        if not self.bad_steps and math.isfinite(logs["val_loss"]):
+            return
+        step = f"step {min(self.bad_steps)}" if self.bad_steps else "the last step"
+        where = f"{step} of epoch {epoch + 1}"
+        raise FloatingPointError(f"The loss is NaN or infinite at {where}: {self.path} is kept.")
+
+
+class SaveRun(keras.callbacks.Callback):
+    """Saves the model and the record of its run after each epoch, so that no work is lost."""
+
+    def __init__(self, path, record):
+        super().__init__()
+        self.path = path
+        self.record = record
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.record["epochs done"] = epoch + 1
+        save_alone(self.model, self.path, self.record)

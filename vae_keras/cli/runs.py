@@ -1,0 +1,125 @@
+"""A training run of the command line: begun or resumed, trained, recorded beside the model."""
+
+import time
+import zlib
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from vae_keras._batches import draw_seed
+from vae_keras._files import check_writable
+from vae_keras.cli.callbacks import SaveRun, StopAtNaN
+from vae_keras.cli.distribute import Place, all_devices, tell_replicas_apart
+from vae_keras.io.saving import load_vae, read_record
+from vae_keras.model import VAE, ConvVAE
+from vae_keras.recipes import RECIPES, make_optimizer
+
+MODEL = ("latent_dim", "likelihood", "sigma")  # what a record holds of the model's arguments
+
+
+class Trained(NamedTuple):
+    """A run that has ended. Of several processes, the one with `reports` writes and measures."""
+
+    vae: VAE
+    history: dict
+    seconds: float
+    reports: bool
+
+
+def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model) -> dict:
+    """The record of a run that has not begun: what was asked for, and on which images."""
+    recipe = RECIPES[network]
+    return {
+        "network": network,
+        "epochs": epochs or recipe.epochs,
+        "batch_size": batch_size or recipe.batch_size,
+        "latent_dim": 64,
+        "likelihood": "bernoulli",
+        "sigma": 1.0,
+        **model,
+        "seed": seed,
+        "training images": f"{len(x_train)} of checksum {zlib.crc32(x_train):08x}",
+    }
+
+
+def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trained:
+    """Train as the record says, and save model and record to `path` after each epoch.
+
+    Args:
+        x_train, x_test: Images to train on, and to measure the validation loss on.
+        path: The `.keras` file to write; with `resume`, to go on from.
+        record: What `plan` gives.
+        resume: Go on from `path`, as the run that wrote it would have.
+        distribute: Use all devices.
+
+    Raises:
+        ValueError: If `path` was begun otherwise, or is no such file.
+        OSError: If `path` cannot be written.
+        FloatingPointError: At a loss that is NaN or infinite.
+    """
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"--output must end in .keras; got {path}.")
+    check_writable(path)
+    keras.utils.set_random_seed(record["seed"])
+    with all_devices() if distribute else nullcontext(Place()) as place:
+        # some processes must not begin while others resume
+        begun = resume and (place.processes > 1 or Path(path).exists())
+        if resume and not begun:
+            print(f"There is no file {path} yet: starting afresh.")
+        vae, record = _resume(path, record) if begun else _begin(record, x_train)
+        tell_replicas_apart(vae)
+        start = time.perf_counter()
+        history = _fit(vae, x_train, x_test, path, record, place)
+        seconds = time.perf_counter() - start
+    if distribute:
+        vae = _to_one_device(vae)
+    return Trained(vae, history, seconds, reports=place.process == 0)
+
+
+def _begin(record, x_train):
+    model = {name: record[name] for name in MODEL}
+    vae = ConvVAE(network=record["network"], image_shape=x_train.shape[1:], **model)
+    schedule = len(x_train), record["epochs"], record["batch_size"]
+    vae.compile(make_optimizer(record["network"], *schedule))
+    return vae, {**record, "order seed": draw_seed(), "epochs done": 0}
+
+
+def _resume(path, record):
+    """Load a model, if it was begun as the record says: its learning rates span that run alone."""
+    vae = load_vae(path)
+    begun = read_record(path)
+    if begun is None or vae.optimizer is None:
+        raise ValueError(f"{path} holds no run of the command train to resume.")
+    for name, wanted in record.items():
+        if begun.get(name) != wanted:
+            found = f"{path} was begun with {name} {begun.get(name)}"
+            raise ValueError(f"{found}; --resume needs the same, and got {wanted}.")
+    begun.setdefault("order seed", record["seed"])  # older files have none
+    return vae, begun
+
+
+def _fit(vae, x_train, x_test, path, record, place):
+    batch_size = record["batch_size"]
+    bar = keras.callbacks.ProgbarLogger()
+    bar.async_safe = True  # as the one that Keras adds: steps do not wait for it
+    # it comes first, so that an error takes a line of its own
+    callbacks = [bar, StopAtNaN(path)]
+    if place.process == 0:
+        callbacks.append(SaveRun(path, record))
+    history = vae.fit(
+        place.batches(x_train, batch_size, record["order seed"]),
+        epochs=record["epochs"],
+        initial_epoch=record["epochs done"],
+        validation_data=place.batches(x_test, batch_size),
+        callbacks=callbacks,
+        verbose="auto" if place.process == 0 else 0,
+    )
+    return history.history
+
+
+def _to_one_device(vae):
+    single = vae.from_config(vae.get_config())
+    single.set_weights(vae.get_weights())
+    return single
