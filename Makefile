@@ -35,6 +35,7 @@ test-slow: setup  ## Run the tests that take long, and twenty times as many exam
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 unit: .venv/site
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore=tests/site

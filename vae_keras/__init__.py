@@ -11,19 +11,12 @@ from vae_keras.io.saving import load_vae
 from vae_keras.layers import Sampling, VariationalLoss
 from vae_keras.model import VAE, ConvVAE
 from vae_keras.recipes import RECIPES, make_optimizer
-from vae_keras.sampling import (
-    MixturePrior,
-    draw_latents,
-    fit_mixture_prior,
-    interpolate,
-    manifold_grid,
-)
+from vae_keras.sampling import draw_latents, fit_mixture_prior, interpolate, manifold_grid
 
 __all__ = [
     "RECIPES",
     "VAE",
     "ConvVAE",
-    "MixturePrior",
     "Sampling",
     "VariationalLoss",
     "binarize",

@@ -69,23 +69,30 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
         seed: Integer that the order depends on; drawn from Keras's global seed if not given.
 
     Raises:
-        ValueError: If weights are given, which Keras drops where a model brings its own loss, or
-            `validation_split` leaves nothing on a side.
+        ValueError: If weights are given, which Keras drops where a model brings its own loss.
     """
     options = {name: value for name, value in options.items() if value is not None}
     for name in {"sample_weight", "class_weight"} & options.keys():
         raise ValueError(f"{name} is not used by the loss of a VAE; it must be None.")
-    if hasattr(options["x"], "__array__") and options.get("shuffle") != "batch":
+    if hasattr(options.get("x"), "__array__") and options.get("shuffle") != "batch":
         options = _as_batches(options, seed)
-    if isinstance(options["x"], Batches):
+    if isinstance(options.get("x"), Batches):
         clock = keras.callbacks.LambdaCallback(on_epoch_begin=options["x"].begin_epoch)
         options["callbacks"] = [clock, *keras.tree.flatten(options.get("callbacks", []))]
         options["shuffle"] = False  # else Keras would shuffle the batches too
     return options
 
 
+def _as_array(values):
+    values = np.asarray(values)
+    # as Keras does with arrays, but not with batches
+    return values.astype(keras.config.floatx(), copy=False) if values.dtype.kind == "f" else values
+
+
 def _as_batches(options, seed):
-    arrays = [np.asarray(options.pop(name)) for name in ("x", "y") if name in options]
+    arrays = [_as_array(options.pop(name)) for name in ("x", "y") if name in options]
+    if len({len(array) for array in arrays}) > 1:
+        raise ValueError(f"y must have a row for each of x; got {[len(a) for a in arrays]} rows.")
     batch_size = options.pop("batch_size", 32)
     share = options.pop("validation_split", 0.0)
     if share and "validation_data" not in options:

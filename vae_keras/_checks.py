@@ -7,17 +7,13 @@ import numpy as np
 
 
 def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli: bool = True):
-    """Refuse images that a VAE cannot be trained or measured on.
+    """Refuse, by a `ValueError`, images that a VAE cannot be trained or measured on.
 
     Args:
         x: Array of images, (n, height, width, channels), or (n, *image_shape).
         name: How the message calls `x`.
         image_shape: Shape of one image, or `None` for any of three axes.
         bernoulli: Whether the values must lie in [0, 1]; else they must be finite.
-
-    Raises:
-        ValueError: If the rank, the shape or the range is another, a value is NaN or infinite, or
-            there is no image.
     """
     x = np.asarray(x)
     wanted = f"(n, {', '.join(map(str, image_shape or ('height', 'width', 'channels')))})"

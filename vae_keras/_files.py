@@ -26,26 +26,23 @@ def atomic_path(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        partial.touch()
-        if path.exists():
-            shutil.copymode(path, partial)
+        partial.touch(0o600 if path.exists() else 0o666)  # private, as the old one may be
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the content must be on the disk before its name is
+        if path.exists():
+            shutil.copymode(path, partial)
         os.replace(partial, path)
     except OSError as error:
-        if error.filename not in (None, str(partial), str(path.parent)):
-            raise  # of another file, that the block was reading
+        if error.filename and Path(error.filename) not in (partial, *path.parents):
+            raise  # it is about another file, which the block was reading
         raise OSError(f"{path} cannot be written: {error}") from error  # a full disk names no file
     finally:
         partial.unlink(missing_ok=True)
 
 
 def check_writable(path):
-    """Raise now the `OSError` that writing `path` would raise once the work is done.
-
-    Nothing is created.
-    """
+    """Raise now the `OSError` that writing `path` would raise later. Nothing is created."""
     path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; wanted the name of a file.")
@@ -57,10 +54,9 @@ def check_writable(path):
 
 
 def check_archive(path) -> list[str]:
-    """Raise a `ValueError` if a part of a zip archive is damaged, or all are larger than 8 GiB.
+    """Give the names of a zip archive's parts.
 
-    Returns:
-        The names of its parts.
+    Raises a `ValueError` if one is damaged, or all together unpack to more than 8 GiB.
     """
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(part.file_size for part in archive.infolist())
@@ -93,6 +89,6 @@ def _is_running(process):
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
-        return True
+    except PermissionError:
+        pass  # it is another user's
     return True

@@ -50,8 +50,7 @@ def binarize(x, seed: int) -> np.ndarray:
 
     Args:
         x: Images in [0, 1], (n, height, width, channels).
-        seed: Integer: the same seed gives the same draw. Dynamic binarisation takes another one
-            for each epoch.
+        seed: Integer that fixes the draw. Dynamic binarisation takes another for each epoch.
 
     Returns:
         float32 array of the shape of `x`, of zeros and ones.

@@ -13,9 +13,7 @@ CONFIDENCE = 0.9  # above it, an image counts as recognised
 def standard_error(values) -> float:
     """The standard error of the mean of `values` (n,), from their sample deviation; NaN for one."""
     values = np.asarray(values)
-    if len(values) < 2:
-        return float("nan")
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def train_classifier(x, y, epochs: int = 4, seed: int = 0, verbose: int = 0) -> keras.Model:
@@ -44,9 +42,8 @@ def train_classifier(x, y, epochs: int = 4, seed: int = 0, verbose: int = 0) -> 
     h = layers.Dropout(0.3, seed=seed)(features)
     probabilities = layers.Dense(10, activation="softmax", kernel_initializer=next(kernels))(h)
     classifier = keras.Model(images, probabilities)
-    classifier.compile(
-        make_optimizer("default", len(x), epochs, 256), "sparse_categorical_crossentropy"
-    )
+    optimizer = make_optimizer("default", len(x), epochs, 256)
+    classifier.compile(optimizer, "sparse_categorical_crossentropy")
     options = {"x": x, "y": y, "epochs": epochs, "batch_size": 256, "verbose": verbose}
     classifier.fit(**in_own_order(options, seed))
     return keras.Model(images, (probabilities, features))
@@ -59,10 +56,9 @@ def _normed_relu(h):
 def frechet_distance(features, other) -> float:
     """The Frechet distance of two sets of features (n, k), each taken for a normal distribution.
 
-    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), with the means m and covariances S of the two.
-    Source: Heusel et al. (2017), "GANs trained by a two time-scale update rule", Equation 6. It
-    has the square of the features' unit: compare it with distances that the same classifier gave,
-    on as many images.
+    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), with means m and covariances S. Source: Heusel et al.
+    (2017), "GANs trained by a two time-scale update rule", Equation 6. It has the square of the
+    features' unit: compare it with distances by the same classifier, on as many images.
     """
     covariance = np.cov(features.T)
     other_covariance = np.cov(other.T)
@@ -83,9 +79,8 @@ def sample_quality(images, real_images, classifier: keras.Model) -> dict:
         classifier: What `train_classifier` returns.
 
     Returns:
-        dict: "recognised", the share of images to which the classifier gives one digit with a
-        probability above 0.9; "digit_shares" (10,), the shares of the digits that it sees; and
-        "frechet_distance" to the real images.
+        dict: "recognised", the share of images in which one digit has a probability above 0.9;
+        "digit_shares" (10,), those of the digits seen; "frechet_distance" to the real images.
     """
     probabilities, features = classifier.predict(images, batch_size=500, verbose=0)
     _, real_features = classifier.predict(real_images, batch_size=500, verbose=0)

@@ -8,7 +8,12 @@ from keras.src.testing import TestCase
 from scipy import integrate, stats
 
 from vae_keras import Sampling, VariationalLoss
-from vae_keras.layers import bernoulli_log_likelihood, gaussian_log_likelihood, kl_divergence
+from vae_keras.layers import (
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    kl_divergence,
+    kl_per_latent,
+)
 
 
 def to_numpy(tensor):
@@ -31,8 +36,11 @@ class TestFormulas:
                 points=[mean],
             )[0]
 
-        expected = np.vectorize(integral)(z_mean, z_log_var).sum(axis=1)
-        np.testing.assert_allclose(to_numpy(kl_divergence(z_mean, z_log_var)), expected, rtol=1e-5)
+        expected = np.vectorize(integral)(z_mean, z_log_var)
+        per_latent = to_numpy(kl_per_latent(z_mean, z_log_var))
+        np.testing.assert_allclose(per_latent, expected, rtol=1e-5)
+        whole = to_numpy(kl_divergence(z_mean, z_log_var))
+        np.testing.assert_allclose(whole, expected.sum(axis=1), rtol=1e-5)
 
     def test_kl_is_zero_at_the_prior(self):
         assert (
@@ -97,6 +105,23 @@ class TestSampling:
         np.testing.assert_array_equal(draw, to_numpy(second(inputs)))
         assert not np.array_equal(draw, to_numpy(first(inputs)))
         assert not np.array_equal(draw, to_numpy(Sampling(seed=8)(inputs)))
+
+    def test_training_draws_noise_of_its_own_which_evaluating_does_not_use_up(self):
+        q = np.zeros((4, 3), "float32"), np.zeros((4, 3), "float32")
+        looked_at, alone = Sampling(seed=4), Sampling(seed=4)
+        evaluated = to_numpy(looked_at(q, training=False))
+        trained = to_numpy(looked_at(q, training=True))
+        np.testing.assert_array_equal(trained, to_numpy(alone(q, training=True)))
+        assert not np.any(trained == evaluated)
+
+    def test_it_loads_the_one_state_that_older_files_hold(self):
+        q = np.zeros((4, 3), "float32"), np.zeros((4, 3), "float32")
+        one, other = Sampling(seed=4), Sampling(seed=5)
+        one(q)
+        other.load_own_variables({"seed_generator_state": to_numpy(one.seed_generator.state)})
+        goes_on = to_numpy(one(q))
+        np.testing.assert_array_equal(to_numpy(other(q, training=False)), goes_on)
+        np.testing.assert_array_equal(to_numpy(other(q, training=True)), goes_on)
 
     def test_the_gradient_is_that_of_equation_13(self, gradient):
         z_mean, z_log_var = np.array([[0.3, -0.4]], "float32"), np.array([[-1.0, 0.5]], "float32")

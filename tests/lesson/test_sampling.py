@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.mixture import GaussianMixture
 
 from vae_keras import draw_latents, fit_mixture_prior, interpolate, manifold_grid
+from vae_keras.sampling import MixturePrior
+
+WEIGHTS = np.array([0.8, 0.2])
+MEANS = np.array([[-20.0, 0.0], [20.0, 5.0]])
+COVARIANCES = np.array([[[2.0, 1.2], [1.2, 1.0]], [[0.5, -0.3], [-0.3, 3.0]]])
+MIXTURE = MixturePrior(WEIGHTS, MEANS, COVARIANCES)
 
 
 class TestDrawLatents:
@@ -17,23 +22,18 @@ class TestDrawLatents:
         assert abs(np.corrcoef(z.T)[0, 1]) < 5 / np.sqrt(20_000)
 
     def test_a_mixture_is_drawn_with_its_weights_means_and_covariances(self, rng):
-        prior = GaussianMixture(2)
-        prior.weights_, prior.means_ = np.array([0.8, 0.2]), np.array([[-20.0, 0.0], [20.0, 5.0]])
-        prior.covariances_ = np.array([[[2.0, 1.2], [1.2, 1.0]], [[0.5, -0.3], [-0.3, 3.0]]])
-        z = draw_latents(50_000, 2, seed=0, prior=prior)
+        z = draw_latents(50_000, 2, seed=0, prior=MIXTURE)
         left = z[z[:, 0] < 0]
         assert abs(len(left) / len(z) - 0.8) < 5 * np.sqrt(0.16 / len(z))
         for part, k in ((left, 0), (z[z[:, 0] > 0], 1)):
-            np.testing.assert_allclose(part.mean(axis=0), prior.means_[k], atol=0.1)
-            np.testing.assert_allclose(np.cov(part.T), prior.covariances_[k], atol=0.1)
+            np.testing.assert_allclose(part.mean(axis=0), MEANS[k], atol=0.1)
+            np.testing.assert_allclose(np.cov(part.T), COVARIANCES[k], atol=0.1)
 
-    @pytest.mark.parametrize(
-        "prior", [None, GaussianMixture(2).fit(np.random.default_rng(0).normal(size=(50, 3)))]
-    )
+    @pytest.mark.parametrize("prior", [None, MIXTURE], ids=["normal", "mixture"])
     def test_the_seed_fixes_the_draws(self, prior):
-        np.testing.assert_array_equal(draw_latents(5, 3, 1, prior), draw_latents(5, 3, 1, prior))
-        assert not np.array_equal(draw_latents(5, 3, 1, prior), draw_latents(5, 3, 2, prior))
-        assert not np.array_equal(draw_latents(5, 3, None, prior), draw_latents(5, 3, None, prior))
+        np.testing.assert_array_equal(draw_latents(5, 2, 1, prior), draw_latents(5, 2, 1, prior))
+        assert not np.array_equal(draw_latents(5, 2, 1, prior), draw_latents(5, 2, 2, prior))
+        assert not np.array_equal(draw_latents(5, 2, None, prior), draw_latents(5, 2, None, prior))
 
     def test_a_prior_over_other_latents_is_refused(self):
         with pytest.raises(ValueError, match="prior must be over 4 latents; it is over 3"):
@@ -56,12 +56,12 @@ class TestFitMixturePrior:
         z_log_var[:, 1] = 0.0  # the middle latent is not in use
         prior, z = fit_mixture_prior(z_mean, z_log_var, n_components=3), rng.normal(0, 2, (50, 3))
         used = np.ix_([0, 2], [0, 2])
-        components = zip(prior.weights_, prior.means_[:, [0, 2]], prior.covariances_, strict=True)
+        components = zip(prior.weights, prior.means[:, [0, 2]], prior.covariances, strict=True)
         density = sum(
             w * stats.multivariate_normal(m, c[used]).pdf(z[:, [0, 2]]) for w, m, c in components
         )
         np.testing.assert_allclose(
-            prior.score_samples(z), np.log(density) + stats.norm.logpdf(z[:, 1]), rtol=1e-6
+            prior.log_prob(z), np.log(density) + stats.norm.logpdf(z[:, 1]), rtol=1e-6
         )
         draws = draw_latents(20_000, 3, seed=0, prior=prior)
         assert stats.kstest(draws[:, 1], "norm").pvalue > 0.001
@@ -76,8 +76,16 @@ class TestFitMixturePrior:
     def test_the_seed_fixes_it(self, rng):
         z_mean, z_log_var = rng.normal(size=(200, 2)), np.full((200, 2), -2.0)
         one, same, other = (fit_mixture_prior(z_mean, z_log_var, 2, seed) for seed in (0, 0, 1))
-        np.testing.assert_array_equal(one.means_, same.means_)
-        assert not np.allclose(one.means_, other.means_)
+        np.testing.assert_array_equal(one.means, same.means)
+        assert not np.allclose(one.means, other.means)
+
+
+def test_the_density_of_a_mixture_is_scipys(rng):
+    z = rng.normal(0, 20, (7, 2))
+    normals = [stats.multivariate_normal(*of) for of in zip(MEANS, COVARIANCES, strict=True)]
+    density = sum(w * normal.pdf(z) for w, normal in zip(WEIGHTS, normals, strict=True))
+    np.testing.assert_allclose(np.exp(MIXTURE.log_prob(z)), density, rtol=1e-9)
+    assert MIXTURE.log_prob(z[:1]).shape == (1,)
 
 
 class TestInterpolate:

@@ -8,14 +8,10 @@ from vae_keras.cli.distribute import save_alone
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends training at a loss that is NaN or infinite, before anything is saved.
+    """Ends training at a loss that is NaN or infinite, before that epoch is saved to `path`.
 
-    Args:
-        path: The file that stays as the last good epoch left it, for the message.
-
-    Raises:
-        FloatingPointError: At the end of the epoch in which a training loss was NaN or infinite,
-            or after which the validation loss is.
+    Raises a `FloatingPointError` at the end of the epoch in which a training loss was so, or after
+    which the validation loss is.
     """
 
     async_safe = True  # it may look at a step's loss while the next step runs

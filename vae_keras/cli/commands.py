@@ -50,8 +50,7 @@ def train(
 ):  # fmt: skip
     """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
     if sigma is not None and likelihood == "bernoulli":
-        got = f"--sigma {sigma} with bernoulli"
-        raise ValueError(f"--sigma needs --likelihood gaussian; got {got}.")
+        raise ValueError(f"--sigma {sigma} needs --likelihood gaussian; got bernoulli.")
     if data is None:
         (x_train, _), (x_test, _) = load_mnist()
     else:
@@ -74,8 +73,7 @@ def sample(seed, output, model, n):
     """Decode draws from the prior, and write them as a picture or as an array."""
     suffix = Path(output).suffix
     if suffix not in (".png", ".npz"):
-        wanted = ".png, for a grid, or .npz, for the array"
-        raise ValueError(f"--output must end in {wanted}; got {output}.")
+        raise ValueError(f"--output must end in .png (grid) or .npz (array); got {output}.")
     check_writable(output)
     images = load_vae(model).sample(n, seed=seed)
     if suffix == ".png":
@@ -113,8 +111,7 @@ def export(seed, output, model, format):
         check_writable(path)
     vae = load_vae(model)
     if vae.compute_dtype != "float32":
-        wanted = "only a float32 model can be exported"
-        raise ValueError(f"{model} computes in {vae.compute_dtype}; {wanted}.")
+        raise ValueError(f"{model} computes in {vae.compute_dtype}; wanted float32, to export.")
     rng = np.random.default_rng(seed)
     images = rng.random((16, *vae.image_shape), dtype="float32")
     latents = rng.standard_normal((16, vae.latent_dim), dtype="float32")
@@ -146,20 +143,16 @@ def _elbo_parts(vae, x, seed):
 
 def _log_likelihood(vae, x, num_samples, seed):
     nats = -vae.log_likelihood(x, num_samples, seed=seed, verbose=1)
-    error = standard_error(nats) if len(x) > 1 else None
     return {
         "neg_log_likelihood": round(nats.mean(), 2),
-        "standard_error": None if error is None else round(error, 2),
+        "standard_error": round(standard_error(nats), 2) if len(x) > 1 else None,
         "num_images": len(x),
         "num_samples": num_samples,
     }
 
 
 def _judge(vae, prior, x_test, classifier, seed):
-    """What the classifier makes of samples from both priors, and of real digits.
-
-    Each is compared with other real digits.
-    """
+    """What the classifier makes of samples from both priors, and of real digits, beside others."""
     real = x_test[::2]
     others = x_test[1::2]
     sets = {

@@ -23,10 +23,8 @@ class Place(NamedTuple):
     def batches(self, x, batch_size: int, seed: int | None = None) -> Batches:
         """Give what this process hands to `fit` of the images that all processes hold.
 
-        The few that would leave some devices one short are left out.
-
-        Raises:
-            ValueError: If not every device gets as many images of a batch as the next, and one.
+        The few that would leave some devices one short are left out. A `ValueError` is raised if
+        not every device gets as many images of a batch as the next, and one.
         """
         if batch_size % self.devices or len(x) < self.devices:
             wanted = f"a multiple of the {self.devices} devices, and no set of images smaller"
@@ -69,10 +67,7 @@ def all_devices():
 
 
 def tell_replicas_apart(vae):
-    """Let each replica of TensorFlow draw noise of its own: all start from one state.
-
-    JAX draws that of the whole batch at once.
-    """
+    """Let each replica of TensorFlow, all of one state, draw noise of its own, as on JAX."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
@@ -85,10 +80,8 @@ def tell_replicas_apart(vae):
 
 
 def save_alone(vae, path, record):
-    """Save from one process of several.
-
-    While Keras distributes tensors, JAX compares them across all processes.
-    """
+    """Save from one process of several."""
+    # while Keras distributes tensors, JAX compares them across all processes
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:

@@ -119,7 +119,6 @@ def _loss_curves(history):
 
 
 def _interpolation(vae, z_mean, x_test, labels):
-    """Walk along an arc from the code of one digit's first test image to that of another's."""
     rows = []
     for pair in PAIRS:
         start, end = (np.flatnonzero(labels == digit)[0] for digit in pair)
@@ -132,7 +131,6 @@ def _interpolation(vae, z_mean, x_test, labels):
 
 
 def _manifold(flat_vae):
-    """Decode a grid of equal shares of the prior over both latents."""
     z = manifold_grid(NUM_ROWS)
     equal = "Each digit stands for the same share of N(0, I)"
     caption = f"{equal}: the steps are its quantiles, so they widen outwards."

@@ -18,12 +18,7 @@ DESCRIPTION = (
 
 
 def main(arguments=None) -> int:
-    """Run one command.
-
-    Returns:
-        0 when done, 2 after bad input or a loss of NaN, 130 when interrupted; wrong usage exits
-        with 2.
-    """
+    """Run one command. Returns 0 when done, 2 after bad input or at NaN, 130 when interrupted."""
     options = vars(_parser().parse_args(arguments))
     name = options.pop("command")
     as_json = options.pop("json")
@@ -79,7 +74,8 @@ def _seed(text):
 def _parser():
     parser = _Parser(prog="vae_keras", description=DESCRIPTION)
     subparsers = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    _add_figures(subparsers)
+    does = "train the default network on MNIST and write its figures"
+    _add(subparsers, "figures", does, "figures", "folder for the figures and the models")
     _add_train(subparsers)
     _add_sample(subparsers)
     _add_evaluate(subparsers)
@@ -88,10 +84,8 @@ def _parser():
 
 
 def _add(subparsers, name, does, output, output_help):
-    with_defaults = argparse.ArgumentDefaultsHelpFormatter
-    command = subparsers.add_parser(
-        name, help=does, description=does, formatter_class=with_defaults
-    )
+    formatter = argparse.ArgumentDefaultsHelpFormatter
+    command = subparsers.add_parser(name, help=does, description=does, formatter_class=formatter)
     add = command.add_argument
     add("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
     add("--output", default=output, help=output_help)
@@ -100,20 +94,12 @@ def _add(subparsers, name, does, output, output_help):
     return add
 
 
-def _add_figures(subparsers):
-    does = "train the default network on MNIST and write its figures"
-    _add(subparsers, "figures", does, "figures", "folder for the figures and the models")
-
-
 def _add_train(subparsers):
     does = "train a network, and save it after every epoch"
     add = _add(subparsers, "train", does, "vae.keras", "model file to write")
     by_recipe = "as the network's recipe says if not given"
-    add(
-        "--resume",
-        action="store_true",
-        help="go on from --output, as the run that wrote it would have",
-    )
+    go_on = "go on from --output, as the run that wrote it would have"
+    add("--resume", action="store_true", help=go_on)
     add("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
     add("--network", choices=("default", "keng2017"), default="default", help="which networks")
     add("--latent-dim", type=_integer, default=64, help="number of latent variables")

@@ -1,7 +1,7 @@
 """Starting Keras without the notes that its backend's C++ code writes to stderr.
 
-They come whatever the log level is. The command line alone holds them back: elsewhere one of them
-may be what a reader needs, such as that a GPU's drivers are missing.
+They come whatever the log level is. The command line alone holds them back: elsewhere one may be
+needed, such as that a GPU's drivers are missing.
 """
 
 import os

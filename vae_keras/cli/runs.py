@@ -49,15 +49,11 @@ def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trai
 
     Args:
         x_train, x_test: Images to train on, and to measure the validation loss on.
-        path: The `.keras` file to write; with `resume`, to go on from.
+        path: The `.keras` file to write.
         record: What `plan` gives.
-        resume: Go on from `path`, as the run that wrote it would have.
+        resume: Go on from `path`, as the run that wrote it would have; a `ValueError` is raised if
+            that run was another.
         distribute: Use all devices.
-
-    Raises:
-        ValueError: If `path` was begun otherwise, or is no such file.
-        OSError: If `path` cannot be written.
-        FloatingPointError: At a loss that is NaN or infinite.
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"--output must end in .keras; got {path}.")

@@ -15,8 +15,7 @@ def check_can_export():
     """Raise a `ValueError` that says what to do if ONNX files cannot be written here."""
     if keras.backend.backend() != "tensorflow":
         # on JAX, Keras exports through jax2onnx: forty more packages, and weights in another file
-        how = "set KERAS_BACKEND=tensorflow"
-        raise ValueError(f"a model is exported on TensorFlow, whichever backend trained it: {how}.")
+        raise ValueError("any model is exported on TensorFlow: set KERAS_BACKEND=tensorflow.")
     try:
         import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
@@ -37,17 +36,16 @@ def export_onnx(model: keras.Model, path, x: np.ndarray) -> float:
         The largest absolute difference between an output of onnxruntime and Keras's.
 
     Raises:
-        ValueError: If an output differs by more than 1e-5 + 1e-4 of its size, or packages are
-            missing.
-        OSError: If the file cannot be written.
+        ValueError: If one differs by more than 1e-5 + 1e-4 of its size, or packages are missing.
     """
     check_can_export()
     # first, since Keras exports no model that was never called
     wanted = keras.tree.flatten(model.predict(x, verbose=0))
     with atomic_path(path) as partial:
         with warnings.catch_warnings():
-            # NumPy's, about the patch with which Keras keeps tf2onnx running
-            warnings.simplefilter("ignore")
+            warnings.simplefilter(
+                "ignore"
+            )  # about the patch with which Keras keeps tf2onnx running
             model.export(partial, format="onnx", verbose=False)
         got = _run_onnx(partial, x)
         for ours, theirs in zip(wanted, got, strict=True):

@@ -26,8 +26,8 @@ def load_images(path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is nothing at `path`, or no PNG file in the folder.
-        ValueError: If a file is damaged, would unpack to more than 8 GiB or holds something else,
-            or the PNG files differ in size or kind.
+        ValueError: If a file is damaged, unpacks to more than 8 GiB or holds something else, or the
+            PNG files differ in size or kind.
     """
     path = Path(path)
     images = _read_png_folder(path) if path.is_dir() else _read_npz(path)
@@ -50,8 +50,7 @@ def _read_npz(path):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             images = arrays[arrays.files[0] if len(arrays) == 1 else "x_train"]
     except KeyError:
-        wanted = "no array named x_train, and not a single array either"
-        raise ValueError(f"{path} holds {wanted}.") from None
+        raise ValueError(f"{path} holds no array named x_train, nor a single array.") from None
     except Exception as error:  # the readers of zip files and of arrays raise many kinds
         raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
     if np.ndim(images) not in (3, 4):

@@ -22,8 +22,8 @@ def load_vae(path) -> VAE:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, declares networks larger than its weights, or holds no
-            VAE; if it needs a class that is not registered, the message names it.
+        ValueError: If the file is damaged, declares networks larger than its weights, holds no VAE,
+            or needs a class that is not registered; the message names it.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model file {path}.")
@@ -41,7 +41,7 @@ def load_vae(path) -> VAE:
 def save_with_record(vae: VAE, path, record: dict):
     """Save a model, and beside it in its archive the record of the run that trains it."""
     with atomic_path(path) as partial:
-        vae.save(partial)
+        keras.Model.save(vae, partial)  # not the VAE's own, which would take a path beside this one
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(RECORD, json.dumps(record, indent=1))
 
