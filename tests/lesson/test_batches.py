@@ -46,7 +46,9 @@ class TestBatches:
         whole = Batches((np.arange(12),), 4, seed=3)
         parts = [Batches((np.arange(12),), 4, seed=3, part=(i, 2)) for i in range(2)]
         for i in range(3):
-            np.testing.assert_array_equal(np.concatenate([part[i][0] for part in parts]), whole[i][0])
+            np.testing.assert_array_equal(
+                np.concatenate([part[i][0] for part in parts]), whole[i][0]
+            )
 
 
 class Spy(VAE):

@@ -105,9 +105,9 @@ class TestCheckImages:
         [
             (
                 np.zeros((2, 8, 8)),
-                r"x must hold images of shape \(n, 8, 8, 1\); got an array of shape \(2, 8, 8\)",
+                r"x must hold images of shape \(n, 8, 8, 1\); got the shape \(2, 8, 8\)",
             ),
-            (np.zeros((2, 8, 9, 1)), r"got an array of shape \(2, 8, 9, 1\)"),
+            (np.zeros((2, 8, 9, 1)), r"got the shape \(2, 8, 9, 1\)"),
             (np.zeros((0, 8, 8, 1)), "x holds no image"),
             (
                 np.full((2, 8, 8, 1), 255.0),

@@ -7,12 +7,7 @@ import numpy as np
 from scipy import linalg, stats
 
 from vae_keras import load_mnist
-from vae_keras.evaluation import (
-    frechet_distance,
-    sample_quality,
-    standard_error,
-    train_classifier,
-)
+from vae_keras.evaluation import frechet_distance, sample_quality, standard_error, train_classifier
 
 
 class TestFrechetDistance:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from vae_keras import VAE, ConvVAE, load_vae
+from vae_keras import VAE, ConvVAE, draw_latents, load_vae
 from vae_keras.linear_gaussian import LinearGaussian
 
 TERMS = ("loss", "reconstruction", "kl")
@@ -276,6 +276,21 @@ class TestOutputs:
         )
         assert not np.array_equal(small_vae.sample(9), small_vae.sample(9))
 
+    def test_many_samples_are_decoded_some_at_a_time(self, small_vae, monkeypatch):
+        monkeypatch.setattr("vae_keras.model.CHUNK", 7)
+        sizes = []
+        decode = small_vae.decoder.call
+
+        def call(z, **kwargs):
+            sizes.append(len(z))
+            return decode(z, **kwargs)
+
+        whole = small_vae.decoder.predict(draw_latents(20, 3, seed=4), verbose=0)
+        small_vae.decoder.compile(run_eagerly=True)
+        monkeypatch.setattr(small_vae.decoder, "call", call)
+        np.testing.assert_allclose(small_vae.sample(20, seed=4), whole, atol=1e-6)
+        assert max(sizes) == 7
+
 
 class TestSaving:
     @pytest.mark.parametrize(
@@ -317,6 +332,38 @@ class TestSaving:
         assert (
             len(kept) == 14
         )  # kernel and bias of four layers, scale and offset of three normalisations
+
+    @pytest.mark.parametrize("frozen", ["loss", "model", "all but the loss"])
+    def test_a_frozen_loss_and_a_frozen_model_stay_frozen(self, tmp_path, frozen):
+        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        part = vae.variational_loss if frozen == "loss" else vae
+        part.trainable = False
+        if frozen == "all but the loss":
+            vae.variational_loss.trainable = True
+        vae.save(tmp_path / "vae.keras")
+        loaded = load_vae(tmp_path / "vae.keras")
+        paths = [[weight.shape for weight in one.trainable_weights] for one in (loaded, vae)]
+        assert paths[0] == paths[1]
+        flags = [(one.trainable, one.variational_loss.trainable) for one in (loaded, vae)]
+        assert flags[0] == flags[1]
+
+    def test_a_layer_frozen_inside_of_a_network_in_a_network_stays_frozen(self, tmp_path):
+        def dense(inputs, outputs):
+            x = keras.Input((inputs,))
+            return keras.Model(x, keras.layers.Dense(outputs)(keras.layers.Dense(3)(x)))
+
+        inner = dense(4, 2)
+        inner.layers[1].trainable = False
+        x = keras.Input((4,))
+        vae = VAE(keras.Model(x, [inner(x), keras.layers.Dense(2)(x)]), dense(2, 4))
+        vae.save(tmp_path / "vae.keras")
+        loaded = load_vae(tmp_path / "vae.keras")
+        shapes = [[weight.shape for weight in one.trainable_weights] for one in (loaded, vae)]
+        assert shapes[0] == shapes[1]
+
+    def test_a_vae_of_any_two_networks_keeps_its_precision(self, tmp_path, make_linear_vae):
+        make_linear_vae(dtype="mixed_bfloat16").save(tmp_path / "vae.keras")
+        assert load_vae(tmp_path / "vae.keras").dtype_policy.name == "mixed_bfloat16"
 
     def test_a_model_keeps_its_precision_under_another_global_policy(self, tmp_path, images):
         keras.config.set_dtype_policy("mixed_bfloat16")

@@ -77,14 +77,14 @@ def test_equation_2_a_mixture_is_drawn_by_its_shares(rng):
     z = rng.choice(2, size=20_000, p=shares)
     data = rng.normal(centres[z], widths[z])[:, None].astype("float32")
     fitted = fit_mixture_prior(data, np.full_like(data, -20.0), n_components=2)
-    order = fitted.means_[:, 0].argsort()
-    np.testing.assert_allclose(fitted.weights_[order], shares, atol=0.02)
-    np.testing.assert_allclose(fitted.means_[order, 0], centres, atol=0.1)
-    np.testing.assert_allclose(np.sqrt(fitted.covariances_[order, 0, 0]), widths, atol=0.1)
+    order = fitted.means[:, 0].argsort()
+    np.testing.assert_allclose(fitted.weights[order], shares, atol=0.02)
+    np.testing.assert_allclose(fitted.means[order, 0], centres, atol=0.1)
+    np.testing.assert_allclose(np.sqrt(fitted.covariances[order, 0, 0]), widths, atol=0.1)
 
     def cdf(x):
-        return fitted.weights_ @ stats.norm.cdf(
-            (x - fitted.means_) / np.sqrt(fitted.covariances_[:, 0])
+        return fitted.weights @ stats.norm.cdf(
+            (x - fitted.means) / np.sqrt(fitted.covariances[:, 0])
         )
 
     assert stats.kstest(draw_latents(20_000, 1, seed=0, prior=fitted)[:, 0], cdf).pvalue > 0.01

@@ -56,12 +56,10 @@ def all_devices():
     try:
         with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
             yield Place(jax.process_index(), jax.process_count(), jax.device_count())
-        # while all are here: at exit JAX would wait for the one that goes on to measure
-        jax.distributed.shutdown()
+        jax.distributed.shutdown()  # at exit JAX would wait for the one that goes on to measure
     except (RuntimeError, ValueError) as error:
-        # XLA's messages begin with the name of a status
         if jax.process_count() == 1 or not re.match("[A-Z_]+: ", str(error)):
-            raise
+            raise  # XLA's begin with the name of a status
         lost = "the processes lost each other, most likely since one has died"
         raise ConnectionError(f"{lost} ({str(error).splitlines()[0]}).") from error
 
