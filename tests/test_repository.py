@@ -4,19 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
-
 ROOT = Path(__file__).parents[1]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -56,8 +52,8 @@ def test_what_the_package_needs_is_what_requirements_txt_says():
 def test_conda_takes_everything_but_python_from_requirements_txt():
     lines = [line.strip() for line in (ROOT / "environment.yml").read_text().splitlines()]
     dependencies = lines[lines.index("dependencies:") + 1 :]
-    assert dependencies == ["- python >=3.10,<3.14", "- pip", "- pip:", "- -r requirements.txt"]
-    assert PYPROJECT["project"]["requires-python"] == ">=3.10,<3.14"
+    assert dependencies == ["- python >=3.11,<3.14", "- pip", "- pip:", "- -r requirements.txt"]
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
 
 
 def test_the_extras_are_what_requirements_site_txt_says():
