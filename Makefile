@@ -5,7 +5,10 @@ BIN := .venv/bin
 
 MODELS := docs/_build/models
 
-.PHONY: help setup figures test test-slow lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
+# with `make unit BIN=... UNIT_NEEDS=` the tests run in an environment that stands already, as `make test-lowest` has it
+UNIT_NEEDS := .venv/site
+
+.PHONY: help setup figures test test-slow test-lowest lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -32,11 +35,17 @@ test-slow: setup  ## Run the tests that take long, and twenty times as many exam
 	$(BIN)/python -m pytest -n 2 -m slow
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/test_properties.py
 
+test-lowest:  ## Run the unit tests on the lowest versions that the requirements allow, in .venv-lowest (needs uv)
+	$(PYTHON) -m venv --clear .venv-lowest
+	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --only-binary :all: -r requirements.txt -r requirements-site.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(MAKE) unit BIN=.venv-lowest/bin UNIT_NEEDS=
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-unit: .venv/site
+unit: $(UNIT_NEEDS)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore-glob='tests/test_site*'
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_theory.py tests/test_layers.py tests/test_networks.py tests/test_model.py tests/test_sampling.py tests/test_evaluation.py tests/test_data.py tests/test_files.py tests/test_plots.py
 
