@@ -127,6 +127,16 @@ def test_the_audit_reads_the_lock_on_each_python_and_is_no_part_of_make_test():
         assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", workflow)), name
 
 
+def test_newest_tries_what_no_lock_holds_and_blocks_nothing():
+    newest = (ROOT / ".github/workflows/newest.yml").read_text()
+    triggers = re.search(r"^on:\n((?:  .*\n)*)", newest, re.MULTILINE)[1]
+    assert re.findall(r"^  (\w+):", triggers, re.MULTILINE) == ["schedule", "workflow_dispatch"]
+    assert "upgrade: --pre keras" in newest
+    assert "make unit UNIT_NEEDS= " in newest
+    assert ".lock" not in newest
+    assert "GITHUB_STEP_SUMMARY" in newest
+
+
 def test_the_lowest_versions_are_tested_on_the_oldest_and_the_newest_python():
     workflow = (ROOT / ".github/workflows/test.yml").read_text()
     assert f'python: ["{PYTHONS[0]}", "{PYTHONS[-1]}"]' in workflow
