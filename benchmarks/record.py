@@ -238,7 +238,7 @@ def _version(package):
 
 
 def _today():
-    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _commit():
