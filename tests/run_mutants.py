@@ -29,7 +29,7 @@ NAMES = (
 )
 SLOWER = ("properties", "distribute", "faults")
 FILES = [f"tests/test_{name}.py" for name in (*NAMES, *SLOWER)]
-COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml")
+COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
 NOTEBOOKS = {  # the quickest that notices
     "peers_01_variance_as_scale": "05_reparameterization",
     "peers_02_kl_averaged_over_latents": "06_training_objective",

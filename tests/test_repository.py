@@ -1,4 +1,4 @@
-"""The repository around the package: its lists agree, its wheel holds the data, CI runs the README's commands."""
+"""The repository around the package: its lists agree, its wheel holds the data."""
 
 import re
 import shutil
@@ -193,7 +193,7 @@ def test_an_installed_wheel_brings_the_data_and_its_notice(tmp_path):
     shutil.copytree(
         ROOT / "vae_keras", source / "vae_keras", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "nbval_within.py"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(
@@ -203,7 +203,11 @@ def test_an_installed_wheel_brings_the_data_and_its_notice(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
-    program = "import vae_keras as v; print(v.__file__); print(v.load_mnist()[0][0].shape)"
+    program = (
+        "import nbval_within, vae_keras, vae_keras.cli.main\n"
+        "print(vae_keras.__file__)\n"
+        "print(vae_keras.load_mnist()[0][0].shape)"
+    )
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
