@@ -6,6 +6,8 @@ from functools import lru_cache
 import keras
 import numpy as np
 
+from vae_keras._checks import check_count
+
 
 class Batches(keras.utils.PyDataset):
     """Batches of arrays for `fit`: each row once, in an order that `seed` and the epoch give.
@@ -40,23 +42,24 @@ class Batches(keras.utils.PyDataset):
 
     def rows(self, i) -> np.ndarray:
         """The numbers of the rows of batch `i` of the present epoch."""
-        time, place = divmod(self.epoch * self.steps + i, self.batches_of_all)
-        order = _order(self.seed, time, len(self.arrays[0]))
-        batch = order[place * self.batch_size : (place + 1) * self.batch_size]
+        passage, i = divmod(self.epoch * self.steps + i, self.batches_of_all)
+        order = _order(self.seed, passage, len(self.arrays[0]))
+        batch = order[i * self.batch_size : (i + 1) * self.batch_size]
         process, processes = self.part
         return np.split(batch, processes)[process]
 
     def for_backend(self):
         """These batches as the backend takes them fastest: on TensorFlow, as a dataset.
 
-        Keras would hand TensorFlow a Python generator, which from 2.21 on has the whole process
-        give freed memory back at once, and training takes twice as long.
+        Keras would make a generator of them, at which TensorFlow 2.21 sets the whole process to
+        give freed memory back at once: training then takes twice the processor's time.
         """
         if keras.backend.backend() != "tensorflow":
             return self
         import tensorflow as tf
 
-        tensors = [tf.convert_to_tensor(array) for array in self.arrays]
+        with tf.device("CPU"):
+            tensors = [tf.convert_to_tensor(array) for array in self.arrays]
 
         def batch(i):
             rows = tf.ensure_shape(tf.numpy_function(self.rows, [i], tf.int64), [None])
@@ -65,14 +68,13 @@ class Batches(keras.utils.PyDataset):
         return tf.data.Dataset.range(self.steps).map(batch).prefetch(tf.data.AUTOTUNE)
 
     def begin_epoch(self, epoch, logs=None):
-        """To be called as each epoch begins. Keras's own calls for this come at other times too."""
+        """To be called by a callback: the hooks of `PyDataset` are called more often than that."""
         self.epoch = epoch
 
 
 @lru_cache(maxsize=2)
-def _order(seed, time, n):
-    """The order of n rows at the `time`-th passage through them."""
-    return np.arange(n) if seed is None else np.random.default_rng([seed, time]).permutation(n)
+def _order(seed, passage, n):
+    return np.arange(n) if seed is None else np.random.default_rng([seed, passage]).permutation(n)
 
 
 def draw_seed() -> int:
@@ -93,8 +95,8 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
         ValueError: If weights are given, which Keras drops where a model brings its own loss.
     """
     options = {name: value for name, value in options.items() if value is not None}
-    for name in {"sample_weight", "class_weight"} & options.keys():
-        raise ValueError(f"{name} is not used by the loss of a VAE; it must be None.")
+    for name in sorted({"sample_weight", "class_weight"} & options.keys()):
+        raise ValueError(f"{name} is not used: it must be None.")
     if hasattr(options.get("x"), "__array__") and options.get("shuffle") != "batch":
         options = _as_batches(options, seed)
     if isinstance(options.get("x"), Batches):
@@ -118,6 +120,7 @@ def _as_batches(options, seed):
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(f"y must have a row for each of x; got {[len(a) for a in arrays]} rows.")
     batch_size = options.pop("batch_size", 32)
+    check_count(batch_size, "batch_size")
     share = options.pop("validation_split", 0.0)
     if share and "validation_data" not in options:
         first = math.floor(len(arrays[0]) * (1 - share))
@@ -132,4 +135,6 @@ def _as_batches(options, seed):
     elif seed is None:
         seed = draw_seed()
     steps = options.pop("steps_per_epoch", None)
+    if steps is not None:
+        check_count(steps, "steps_per_epoch")
     return {**options, "x": Batches(tuple(arrays), batch_size, seed, steps)}

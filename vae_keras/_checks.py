@@ -17,7 +17,7 @@ def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli
     """
     x = np.asarray(x)
     wanted = f"(n, {', '.join(map(str, image_shape or ('height', 'width', 'channels')))})"
-    if (x.shape[1:] != tuple(image_shape)) if image_shape else (x.ndim != 4):
+    if not (x.shape[1:] == tuple(image_shape) if image_shape else x.ndim == 4):
         raise ValueError(f"{name} must hold images of shape {wanted}; got the shape {x.shape}.")
     if x.size == 0:
         raise ValueError(f"{name} holds no image; wanted {wanted} with n >= 1, got {x.shape}.")

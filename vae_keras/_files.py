@@ -22,7 +22,7 @@ def atomic_path(path):
         OSError: If the folder cannot be made, or the file cannot be written; the message names it.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
-    partial = _partial(path)
+    partial = _partial(path, os.getpid())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -34,7 +34,7 @@ def atomic_path(path):
             shutil.copymode(path, partial)
         os.replace(partial, path)
     except OSError as error:
-        if error.filename and Path(error.filename) not in (partial, *path.parents):
+        if error.filename and str(error.filename) not in map(str, (partial, *path.parents)):
             raise  # it is about another file, which the block was reading
         raise OSError(f"{path} cannot be written: {error}") from error  # a full disk names no file
     finally:
@@ -68,18 +68,18 @@ def check_archive(path) -> list[str]:
         return archive.namelist()
 
 
-def _partial(path):
+def _partial(path, process):
     host = re.sub(r"\W", "_", socket.gethostname())
-    return path.with_name(f".{path.stem}.{host}-{os.getpid()}.partial{path.suffix}")
+    return path.with_name(f".{path.stem}.{host}-{process}.partial{path.suffix}")
 
 
 def _remove_abandoned(path):
-    """Remove what runs on this machine left of `path` that were killed; those that live keep it."""
+    """Delete the partial files of `path` whose process on this machine no longer runs."""
     if os.name != "posix":
         return  # elsewhere to ask for a process is to end it
-    name = re.escape(_partial(path).name).replace(f"\\-{os.getpid()}\\.", r"\-(\d+)\.")
+    before, after = map(re.escape, _partial(path, "\n").name.split("\n"))
     for other in os.listdir(path.parent):
-        found = re.fullmatch(name, other)
+        found = re.fullmatch(rf"{before}(\d+){after}", other)
         if found and not _is_running(int(found[1])):
             path.with_name(other).unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ IN_USE = (
 
 
 def kl_per_latent(z_mean: Tensor, z_log_var: Tensor) -> Tensor:
-    """KL divergence from the prior N(0, 1) to Q(z|X), for each latent by itself, in closed form.
+    """The KL divergence D(Q(z|X) || N(0, 1)) of each latent by itself, in closed form.
 
     Source: the second bracket of Equation 14, before it is summed over the latents.
 
@@ -30,7 +30,7 @@ def kl_per_latent(z_mean: Tensor, z_log_var: Tensor) -> Tensor:
 
 
 def kl_divergence(z_mean: Tensor, z_log_var: Tensor) -> Tensor:
-    """KL divergence from the prior N(0, I) to Q(z|X): nats per image (n,), summed over the latents.
+    """The KL divergence D(Q(z|X) || N(0, I)): nats per image (n,), summed over the latents.
 
     Source: the second bracket of Equation 14, (tr Sigma + mu'mu - k - log det Sigma) / 2.
     """
@@ -83,7 +83,7 @@ class Sampling(keras.layers.Layer):
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.seed = None if seed is None else int(seed)
-        training_seed = None if seed is None else self.seed + 1
+        training_seed = None if seed is None else (self.seed + 2**31) % 2**32  # none that one gives
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.training_seed_generator = keras.random.SeedGenerator(training_seed)
         self.built = True

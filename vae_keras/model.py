@@ -55,7 +55,8 @@ class VAE(keras.Model):
         self.to_mean = keras.layers.Activation(activation, dtype="float32")
         z = keras.Input((self.latent_dim,), name="z")
         self.decoder = keras.Model(z, self.to_mean(decoder(z)), name="decoder")
-        # -log P(X|z) of pairs, compiled; its name comes last, so that files keep their order
+        # -log P(X|z) of pairs; `z, z` stand in for Q, whose KL is not used. Keras saves attributes
+        # in the order of their names: this one must come last, or older files do not load
         x = keras.Input(self.image_shape, name="x")
         reconstruction, _ = self.variational_loss((x, decoder(z), z, z))
         self.z_to_reconstruction = keras.Model((x, z), reconstruction)
@@ -177,26 +178,32 @@ class VAE(keras.Model):
     def from_config(cls, config):
         config = dict(config)
         trainable = config.pop("trainable_layers", [])
-        if isinstance(config.get("trainable"), list):  # as older files call it
-            trainable = config.pop("trainable")
+        older = config.pop("trainable") if isinstance(config.get("trainable"), list) else []
         for name in {"encoder", "decoder"} & config.keys():
             config[name] = keras.saving.deserialize_keras_object(config[name])
         vae = cls(**config)
-        for layer, value in zip(vae._layers_to_freeze(), trainable, strict=False):
-            if layer.trainable != value:  # to set it sets all layers inside as well
-                layer.trainable = value
+        networks = [vae.encoder, vae.decoder_network]
+        older_layers = [*networks, *networks[0].layers, *networks[1].layers]
+        layers = vae._layers_to_freeze() if trainable else older_layers
+        for layer, value in zip(layers, trainable or older, strict=False):
+            layer.trainable = value
         return vae
 
     def compile_from_config(self, config):
         # older files of the command line hold the record of their run here
         super().compile_from_config({key: config[key] for key in config if key != "run"})
 
-    def _layers_to_freeze(self):  # parents first; older files end before the loss
-        networks = [self.encoder, self.decoder_network]
-        return [*networks, *networks[0].layers, *networks[1].layers, self.variational_loss]
+    def _layers_to_freeze(self):  # parents first, since they set those inside them
+        layers = [self.encoder, self.decoder_network, self.variational_loss]
+        for layer in layers:  # which grows
+            layers += getattr(layer, "layers", [])
+        return layers
 
     def _draws(self, x, z_mean, z_log_var, num_samples, seed, verbose):
-        """Yield for some images at a time their slice, log P(X|z) and log P(z) - log Q(z|X)."""
+        """Yield for some images at a time their slice, log P(X|z) and log P(z) - log Q(z|X).
+
+        The latter two are of shape (images, draws), at most CHUNK of them.
+        """
         check_count(num_samples, "num_samples")
         rng = np.random.default_rng(seed)
         progress = keras.utils.Progbar(len(x), verbose=verbose, unit_name="image")

@@ -32,7 +32,7 @@ class StopAtNaN(keras.callbacks.Callback):
             return
         step = f"step {min(self.bad_steps)}" if self.bad_steps else "the last step"
         where = f"{step} of epoch {epoch + 1}"
-        raise FloatingPointError(f"The loss is NaN or infinite at {where}: {self.path} is kept.")
+        raise FloatingPointError(f"The loss is NaN or infinite at {where}: {self.path} stays.")
 
 
 class SaveRun(keras.callbacks.Callback):

@@ -23,12 +23,15 @@ class Place(NamedTuple):
     def batches(self, x, batch_size: int, seed: int | None = None) -> Batches:
         """Give what this process hands to `fit` of the images that all processes hold.
 
-        The few that would leave some devices one short are left out. A `ValueError` is raised if
-        not every device gets as many images of a batch as the next, and one.
+        Each device gets as many of a batch as the next; the few that are left are left out.
         """
-        if batch_size % self.devices or len(x) < self.devices:
-            wanted = f"a multiple of the {self.devices} devices, and no set of images smaller"
-            raise ValueError(f"--batch-size must be {wanted}; got {batch_size} and {len(x)}.")
+        if batch_size % self.devices:
+            wanted = f"a multiple of the {self.devices} devices"
+            raise ValueError(f"--batch-size must be {wanted}; got {batch_size}.")
+        if len(x) < self.devices:
+            raise ValueError(
+                f"There must be an image for each of {self.devices} devices; got {len(x)}."
+            )
         x = x[: len(x) // self.devices * self.devices]
         return Batches((x,), batch_size, seed, part=(self.process, self.processes))
 

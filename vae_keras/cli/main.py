@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import textwrap
 
@@ -15,6 +16,14 @@ DESCRIPTION = (
     "Train, sample and measure variational autoencoders. "
     "Losses are nats per image, summed over pixels and latents."
 )
+
+
+def run():
+    """Run the command line and end the process with its code."""
+    code = main()
+    if code and "--distribute" in sys.argv:
+        os._exit(code)  # at a normal exit JAX would wait for the other processes, and then abort
+    sys.exit(code)
 
 
 def main(arguments=None) -> int:
@@ -72,7 +81,7 @@ def _seed(text):
 
 
 def _parser():
-    parser = _Parser(prog="vae_keras", description=DESCRIPTION)
+    parser = _Parser(prog="vae_keras", description=DESCRIPTION, allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     does = "train the default network on MNIST and write its figures"
     _add(subparsers, "figures", does, "figures", "folder for the figures and the models")
@@ -85,7 +94,9 @@ def _parser():
 
 def _add(subparsers, name, does, output, output_help):
     formatter = argparse.ArgumentDefaultsHelpFormatter
-    command = subparsers.add_parser(name, help=does, description=does, formatter_class=formatter)
+    command = subparsers.add_parser(
+        name, help=does, description=does, allow_abbrev=False, formatter_class=formatter
+    )
     add = command.add_argument
     add("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
     add("--output", default=output, help=output_help)

@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 
 def quiet_at_the_command_line():
     """`quiet_stderr` if the process was started as the command line, else nothing."""
-    # "-m": while Python looks for the module of `python -m vae_keras`
-    started_as = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return quiet_stderr() if started_as in ("-m", "vae-keras") else nullcontext()
+    as_module = sys.orig_argv[1:3] == ["-m", "vae_keras"]
+    as_script = os.path.basename(sys.argv[0]) == "vae-keras"
+    return quiet_stderr() if as_module or as_script else nullcontext()
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Trained(NamedTuple):
 
 def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model) -> dict:
     """The record of a run that has not begun: what was asked for, and on which images."""
-    recipe = RECIPES[network]
+    recipe = RECIPES[network]  # each network has one of its own name
     return {
         "network": network,
         "epochs": epochs or recipe.epochs,
@@ -60,11 +60,11 @@ def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trai
     check_writable(path)
     keras.utils.set_random_seed(record["seed"])
     with all_devices() if distribute else nullcontext(Place()) as place:
-        # some processes must not begin while others resume
-        begun = resume and (place.processes > 1 or Path(path).exists())
-        if resume and not begun:
+        # of several processes each must find the file, lest some resume and some start afresh
+        resuming = resume and (place.processes > 1 or Path(path).exists())
+        if resume and not resuming:
             print(f"There is no file {path} yet: starting afresh.")
-        vae, record = _resume(path, record) if begun else _begin(record, x_train)
+        vae, record = _resume(path, record) if resuming else _begin(record, x_train)
         tell_replicas_apart(vae)
         start = time.perf_counter()
         history = _fit(vae, x_train, x_test, path, record, place)
@@ -85,15 +85,15 @@ def _begin(record, x_train):
 def _resume(path, record):
     """Load a model, if it was begun as the record says: its learning rates span that run alone."""
     vae = load_vae(path)
-    begun = read_record(path)
-    if begun is None or vae.optimizer is None:
+    stored = read_record(path)
+    if stored is None or "epochs done" not in stored or vae.optimizer is None:
         raise ValueError(f"{path} holds no run of the command train to resume.")
     for name, wanted in record.items():
-        if begun.get(name) != wanted:
-            found = f"{path} was begun with {name} {begun.get(name)}"
+        if stored.get(name) != wanted:
+            found = f"{path} was begun with {name} {stored.get(name)}"
             raise ValueError(f"{found}; --resume needs the same, and got {wanted}.")
-    begun.setdefault("order seed", record["seed"])  # older files have none
-    return vae, begun
+    stored.setdefault("order seed", record["seed"])  # older files have none
+    return vae, stored
 
 
 def _fit(vae, x_train, x_test, path, record, place):

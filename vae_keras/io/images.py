@@ -39,7 +39,7 @@ def load_images(path) -> np.ndarray:
         wanted = "uint8 in 0..255 or floats in [0, 1]"
         raise ValueError(f"The images in {path} are {images.dtype}; wanted {wanted}.")
     check_images(images, name=str(path))
-    return images.astype("float32", copy=False)
+    return np.ascontiguousarray(images, "float32")
 
 
 def _read_npz(path):

@@ -64,14 +64,17 @@ def _check_parts(path):
 
 
 def _check_sizes(path):
-    """Refuse networks larger than the file's: their weights would take memory before those it has.
+    """Refuse layers wider than every axis of the file's arrays, and arrays that it does not hold.
 
-    Whatever size a layer declares, one of its arrays has that many rows or columns.
+    They would take memory before anything is read. What layers make of each other's sizes is not
+    bounded.
     """
     lengths = {0}
 
     def measure(name, item):
         if isinstance(item, h5py.Dataset):
+            if item.id.get_storage_size() < item.nbytes:
+                raise ValueError(f"its array {name} of shape {item.shape} is not whole")
             lengths.update(item.shape)
 
     with zipfile.ZipFile(path) as archive:
