@@ -182,9 +182,7 @@ def test_the_seed_of_an_order_is_drawn_from_keras_as_that_of_a_layer_is():
     assert drawn == random.randint(1, int(1e9))
 
 
-def test_datasets_and_generators_are_taken_as_they_come():
-    dataset = Batches((np.zeros((4, 2)),), 2)
-    assert in_own_order({"x": dataset, "epochs": 2})["x"] is dataset
+def test_what_is_no_array_is_taken_as_it_comes():
     generator = iter([np.zeros((2, 2))])
     options = {"x": generator, "steps_per_epoch": 1, "shuffle": True}
     assert in_own_order(options) == options
