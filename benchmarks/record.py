@@ -1,9 +1,12 @@
-"""Trains a network once and records each epoch in benchmarks/records/: `python benchmarks/record.py NAME`.
+"""Trains a network once and records each epoch: `python benchmarks/record.py NAME`.
 
 keng2017        the 2017 network, with the sampler mended
 keng2017_error  the 2017 network as it was, with the error in its sampler
 best            the default network, trained for as long as it pays
 binarized       the default network on dynamically binarised images: each epoch draws them anew
+
+The record is benchmarks/records/NAME.json, which names the commit that it was made on. It is made
+on committed code alone; trials with changes that are not committed go to another folder, --output.
 """
 
 import argparse
@@ -22,12 +25,11 @@ import numpy as np
 
 from vae_keras import RECIPES, VAE, ConvVAE, binarize, load_mnist, make_optimizer
 from vae_keras._files import atomic_path
+from vae_keras.evaluation import standard_error
 from vae_keras.networks import NETWORKS
 
-RECORDS = Path(__file__).with_name("records")
+RECORDS = Path(__file__).resolve().with_name("records")
 PACKAGES = ("tensorflow", "keras", "numpy", "torch")
-
-
 RECIPE_OF = {
     "keng2017": "keng2017",
     "keng2017_error": "keng2017",
@@ -38,90 +40,100 @@ NLL_SAMPLES = {"binarized": 5000}  # as Burda et al. take; 100 for the others
 
 
 class VAE2017(ConvVAE):
-    """The model of the post's own notebook, error and all: it samples with the scale exp(z_log_var), the variance."""
+    """The model of the post's own notebook, error and all.
+
+    It samples with the scale exp(z_log_var), which is the variance.
+    """
 
     def call(self, inputs, training=None):
         z_mean, z_log_var = self.encoder(inputs, training=training)
-        logits = self.decoder_network(
-            self.sampling((z_mean, 2.0 * z_log_var)), training=training
-        )  # should be z_log_var
+        doubled = 2.0 * z_log_var  # the error: it should be z_log_var
+        z = self.sampling((z_mean, doubled), training=training)
+        logits = self.decoder_network(z, training=training)
         reconstruction, kl = self.variational_loss((inputs, logits, z_mean, z_log_var))
         return {"images": self.to_mean(logits), "reconstruction": reconstruction, "kl": kl}
 
 
 class Watch(keras.callbacks.Callback):
-    """Logs, after each epoch, the seconds of `fit` so far and the test -ELBO; the time spent on the latter is left out."""
+    """Logs, after each epoch, the seconds of training so far and the test -ELBO.
+
+    The seconds run from when the callback is made; those spent on the test images are left out.
+    """
 
     def __init__(self, x_test, after_epoch=None):
         super().__init__()
-        self.x_test, self.after_epoch, self.log, self.start = (
-            x_test,
-            after_epoch,
-            [],
-            time.perf_counter(),
-        )
+        self.x_test = x_test
+        self.after_epoch = after_epoch
+        self.log = []
+        self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         stopped = time.perf_counter()
-        figures = {
-            "seconds": stopped - self.start,
-            **(logs or {}),
-            **measure(self.model, self.x_test),
-        }
-        self.log.append(
-            {
-                "epoch": epoch + 1,
-                **{name: round(float(value), 4) for name, value in figures.items()},
-            }
-        )
+        figures = {"seconds": stopped - self.start, **(logs or {})}
+        figures.update(measure(self.model, self.x_test))
+        rounded = {name: round(float(value), 4) for name, value in figures.items()}
+        self.log.append({"epoch": epoch + 1, **rounded})
         if self.after_epoch:
             self.after_epoch(self.log)
         self.start += time.perf_counter() - stopped
 
 
 def measure(vae, x_test):
-    """The test -ELBO of the Q that the model samples; for the model of 2017, its reported loss and what that leaves out too."""
+    """The test -ELBO of the Q that the model samples.
+
+    For the model of 2017 also the loss that it reports, and what that leaves out.
+    """
     if not isinstance(vae, VAE2017):
         return {"test_neg_elbo": -vae.elbo(x_test).mean()}
-    _, z_log_var = outputs = vae.encoder.outputs
-    doubled = keras.Model(
-        vae.encoder.inputs, (outputs[0], keras.layers.Rescaling(2.0)(z_log_var))
-    )  # the Q that was sampled
+    z_mean, z_log_var = vae.encoder.outputs
+    doubled = keras.layers.Rescaling(2.0)(z_log_var)
+    sampled = VAE(keras.Model(vae.encoder.inputs, (z_mean, doubled)), vae.decoder_network)
+    reported = vae.evaluate(x_test, batch_size=200, verbose=0, return_dict=True)
     log_v = vae.encoder.predict(x_test, verbose=0)[1].astype("float64")
+    missing = 0.5 * np.sum(np.exp(2 * log_v) - np.exp(log_v) - log_v, axis=1)
     return {
-        "test_loss_reported": vae.evaluate(x_test, batch_size=200, verbose=0, return_dict=True)[
-            "loss"
-        ],
-        "test_missing": 0.5 * np.sum(np.exp(2 * log_v) - np.exp(log_v) - log_v, axis=1).mean(),
-        "test_neg_elbo": -VAE(doubled, vae.decoder_network).elbo(x_test).mean(),
+        "test_loss_reported": reported["loss"],
+        "test_missing": missing.mean(),
+        "test_neg_elbo": -sampled.elbo(x_test).mean(),
     }
 
 
 def build(
-    recipe,
-    num_images,
-    seed=0,
-    epochs=None,
-    batch_size=None,
-    dtype=None,
-    model=ConvVAE,
-    **compile_options,
+    recipe, num_images, seed=0, epochs=None, batch_size=None, dtype=None, model=ConvVAE, **options
 ):
-    """Build and compile the network of a recipe; `epochs` and `batch_size` can replace the recipe's own."""
+    """Build and compile the network of a recipe.
+
+    Args:
+        recipe: A key of `RECIPES`.
+        num_images: How many images it will be trained on.
+        seed: Integer that fixes the weights, the noise and the order of the images.
+        epochs, batch_size: What to take instead of the recipe's own.
+        dtype: Dtype policy of the networks.
+        model: The class to build.
+        options: Further arguments of `compile`.
+    """
     keras.utils.set_random_seed(seed)
     vae = model(network=recipe if recipe in NETWORKS else "default", dtype=dtype)
-    epochs, batch_size = epochs or RECIPES[recipe].epochs, batch_size or RECIPES[recipe].batch_size
-    vae.compile(make_optimizer(recipe, num_images, epochs, batch_size), **compile_options)
+    epochs = epochs or RECIPES[recipe].epochs
+    batch_size = batch_size or RECIPES[recipe].batch_size
+    vae.compile(make_optimizer(recipe, num_images, epochs, batch_size), **options)
     return vae
 
 
 def train(vae, x_train, x_test, epochs, batch_size, after_epoch=None, verbose=0):
-    """Train a compiled VAE; return one entry an epoch: seconds since the call of `fit`, losses, test -ELBO.
+    """Train a compiled VAE, and measure it after each epoch.
 
-    `x_train` is an array, or a function that makes the array of an epoch.
+    Args:
+        vae: The model.
+        x_train: An array, or a function that makes the array of an epoch.
+        x_test: What to measure it on.
+        epochs, batch_size, verbose: As for `fit`.
+        after_epoch: A function to be called with the log after each epoch.
+
+    Returns:
+        The log, one entry an epoch: seconds since the call of `fit`, losses, test -ELBO.
     """
     watch = Watch(x_test, after_epoch)
-    watch.start = time.perf_counter()
     options = {"batch_size": batch_size, "callbacks": [watch], "verbose": verbose}
     if callable(x_train):
         for epoch in range(epochs):
@@ -134,16 +146,12 @@ def train(vae, x_train, x_test, epochs, batch_size, after_epoch=None, verbose=0)
 def prepare(name, num_images=None, epochs=None):
     """Build what a record trains: the compiled VAE, the training images and the test images."""
     (x_train, _), (x_test, _) = load_mnist()
-    x_train, x_test = x_train[:num_images], x_test[:num_images]
-    vae = build(
-        RECIPE_OF[name],
-        len(x_train),
-        epochs=epochs,
-        model=VAE2017 if name == "keng2017_error" else ConvVAE,
-    )
+    x_train = x_train[:num_images]
+    x_test = x_test[:num_images]
+    model = VAE2017 if name == "keng2017_error" else ConvVAE
+    vae = build(RECIPE_OF[name], len(x_train), epochs=epochs, model=model)
     if name == "binarized":
-        grey = x_train
-        return vae, lambda epoch: binarize(grey, seed=1 + epoch), binarize(x_test, seed=0)
+        return vae, lambda epoch: binarize(x_train, seed=1 + epoch), binarize(x_test, seed=0)
     return vae, x_train, x_test
 
 
@@ -155,24 +163,21 @@ def seconds_per_epoch(vae, x_train, batch_size):
 
 
 def machine():
-    """What this runs on: a dict of strings."""
+    """What this runs on: a dict of strings and the number of cores."""
     try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        cpu = next(
-            line.split(":")[1].strip()
-            for line in cpuinfo.splitlines()
-            if line.startswith("model name")
-        )
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":")[1] for line in cpuinfo if line.startswith("model name")]
+        cpu = names[0].strip()
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, StopIteration, KeyError):  # not Linux
-        cpu, system = platform.processor(), platform.platform(terse=True)
-    versions = {package: _version(package) for package in PACKAGES}
+    except (OSError, IndexError, KeyError):  # not Linux
+        cpu = platform.processor()
+        system = platform.platform(terse=True)
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "os": system,
         "python": platform.python_version(),
-        **versions,
+        **{package: _version(package) for package in PACKAGES},
         "date": _today(),
     }
 
@@ -184,33 +189,30 @@ def read_record(name):
     return record if "test_neg_elbo" in record else {}
 
 
-def make_record(name, sizes):
-    """Train by the recipe of that record, and write the record after each epoch; only a finished one holds `test_neg_elbo`."""
-    start, recipe = time.perf_counter(), RECIPE_OF[name]
-    epochs, batch_size = sizes.epochs or RECIPES[recipe].epochs, RECIPES[recipe].batch_size
-    vae, x_train, x_test = prepare(name, sizes.images, epochs)
-    record = {
-        **{
-            "command": f"python benchmarks/record.py {' '.join(sys.argv[1:])}",
-            "commit": _commit(),
-            **machine(),
-        },
-        **{
-            "recipe": recipe,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "parameters": vae.count_params(),
-            "log": [],
-        },
-        "seconds_are": "since the call of fit, tracing included, evaluations left out",
-    }
+def make_record(name, output=RECORDS, num_images=None, epochs=None):
+    """Train by the recipe of a record, and write the record after each epoch.
+
+    Only a finished one holds `test_neg_elbo`.
+
+    Args:
+        name: A key of `RECIPE_OF`.
+        output: Folder to write it to.
+        num_images: How many images to train and to test on, if not all.
+        epochs: What to take instead of the recipe's own.
+    """
+    start = time.perf_counter()
+    commit = _commit()
+    check_committed(commit, output)
+    epochs = epochs or RECIPES[RECIPE_OF[name]].epochs
+    vae, x_train, x_test = prepare(name, num_images, epochs)
+    record = _begin(name, commit, epochs, vae)
 
     def write(log):
         record["log"] = log
-        with atomic_path(sizes.output / f"{name}.json") as partial:
+        with atomic_path(output / f"{name}.json") as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    log = train(vae, x_train, x_test, epochs, batch_size, write, verbose=2)
+    log = train(vae, x_train, x_test, epochs, record["batch_size"], write, verbose=2)
     if name != "keng2017_error":  # whose Q is not the one that its encoder was trained for
         record["nll"] = negative_log_likelihood(vae, x_test[:1000], NLL_SAMPLES.get(name, 100))
     record["minutes"] = round((time.perf_counter() - start) / 60, 2)
@@ -218,15 +220,38 @@ def make_record(name, sizes):
     write(log)
 
 
+def check_committed(commit, output):
+    """End the program if it would write into benchmarks/records/ what is of no commit."""
+    if commit.endswith("-dirty") and output.resolve().is_relative_to(RECORDS):
+        changed = f"files have changed since {commit.removesuffix('-dirty')}"
+        how = "commit them, or try it out with --output FOLDER"
+        sys.exit(f"A record must name the commit that it was made on, and {changed}: {how}.")
+
+
+def _begin(name, commit, epochs, vae):
+    """What a record says before the first epoch."""
+    recipe = RECIPE_OF[name]
+    return {
+        "command": f"python benchmarks/record.py {' '.join(sys.argv[1:])}",
+        "commit": commit,
+        **machine(),
+        "recipe": recipe,
+        "epochs": epochs,
+        "batch_size": RECIPES[recipe].batch_size,
+        "parameters": vae.count_params(),
+        "log": [],
+        "seconds_are": "since the call of fit, tracing included, evaluations left out",
+    }
+
+
 def negative_log_likelihood(vae, x, num_samples):
-    """-log P(X) by importance sampling: its mean over the images, in nats, and the standard error of that."""
+    """-log P(X) by importance sampling: the mean over the images, and its standard error."""
     nats = -vae.log_likelihood(x, num_samples=num_samples, verbose=2)
-    error = nats.std(ddof=1) / np.sqrt(len(x))
     return {
         "images": len(x),
         "num_samples": num_samples,
         "mean": round(nats.mean(), 4),
-        "standard_error": round(error, 4),
+        "standard_error": round(standard_error(nats), 4),
     }
 
 
@@ -242,31 +267,34 @@ def _today():
 
 
 def _commit():
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(
-        command, cwd=RECORDS.parent, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    """The commit that is checked out, with "-dirty" if a file that git knows was changed since.
+
+    The records themselves do not count: several can be made one after the other.
+    """
+    commit = _git("describe", "--always", "--abbrev=12", "--exclude=*")
+    others = f":(exclude){RECORDS.name}"
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", others)
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(*arguments):
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=RECORDS.parent, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "name", choices=tuple(RECIPE_OF), help="what to train; it is told apart above"
-    )
+    parser.add_argument("name", choices=tuple(RECIPE_OF), help="what to train; told apart above")
     parser.add_argument("--epochs", type=int, help="default: what the recipe says")
-    parser.add_argument(
-        "--images", type=int, help="train and test on the first images alone, to try it out"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=RECORDS,
-        help="folder of the record (default: benchmarks/records)",
-    )
+    images = "train and test on the first images alone, to try it out"
+    parser.add_argument("--images", type=int, help=images)
+    folder = "folder of the record (default: benchmarks/records)"
+    parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
     options = parser.parse_args()
-    make_record(options.name, options)
+    make_record(options.name, options.output, options.images, options.epochs)
 
 
 if __name__ == "__main__":

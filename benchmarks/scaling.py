@@ -1,6 +1,7 @@
-"""Weak and strong scaling of the default network over 1 and 2 devices, written to SCALING.md with what bounds 8 and 64 on paper.
+"""Weak and strong scaling of the default network over 1 and 2 devices, written to SCALING.md.
 
-Each device is one core: a process of its own on JAX, a logical device of one process on TensorFlow.
+What bounds 8 and 64 devices is reckoned on paper. Each device is one core: a process of its own on
+JAX, a logical device of one process on TensorFlow.
 """
 
 import json
@@ -10,52 +11,71 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-BATCH, STEPS, EPOCHS = 256, 10, 6
-LINKS = {
+BATCH = 256  # images a device with weak scaling, and in all with strong
+STEPS = 10  # of an epoch
+EPOCHS = 6
+LINKS = {  # bytes a second
     "10 Gbit/s Ethernet": 10e9 / 8,
     "400 Gbit/s InfiniBand": 400e9 / 8,
     "NVLink, 450 GB/s": 450e9,
 }
 
 
-def measure(engine, devices, batch_size):
-    """Train in processes of their own. Returns what the first prints: see `train`."""
-    processes, cores = (devices if engine == "jax" else 1), sorted(os.sched_getaffinity(0))
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
-    environment = {**os.environ, **threads, "KERAS_BACKEND": engine, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if engine == "jax":
-        environment |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
+class Measured(NamedTuple):
+    """What one run found."""
+
+    step: float  # seconds
+    parameters: int  # trained ones
+    arrays: int  # that they are in
+    latency: float | None  # seconds of one small all-reduce, on JAX
+
+
+def measure(engine, devices, batch_size) -> Measured:
+    """Train in processes of their own; give what the first prints."""
+    cores = sorted(os.sched_getaffinity(0))[:devices]
+    own_cores = [[core] for core in cores] if engine == "jax" else [cores]
+    environment = _environment(engine, len(own_cores))
     runs = []
-    for i in range(processes):
-        own = cores[:devices] if engine == "tensorflow" else cores[i : i + 1]
-        command = [sys.executable, __file__, str(devices), str(batch_size), ",".join(map(str, own))]
+    for i, own in enumerate(own_cores):
+        cores_of_it = ",".join(map(str, own))
+        command = [sys.executable, __file__, str(devices), str(batch_size), cores_of_it]
+        env = {**environment, "JAX_PROCESS_ID": str(i)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        runs.append(
-            subprocess.Popen(command, env={**environment, "JAX_PROCESS_ID": str(i)}, **pipes)
-        )
+        runs.append(subprocess.Popen(command, env=env, **pipes))
     (out, err), *_ = [run.communicate() for run in runs]
     if runs[0].returncode:
         sys.exit(err)
-    return json.loads(out.strip().splitlines()[-1])
+    return Measured(*json.loads(out.strip().splitlines()[-1]))
+
+
+def _environment(engine, processes):
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": engine,
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    if engine == "jax":
+        with socket.create_server(("127.0.0.1", 0)) as server:  # a port that nobody uses
+            port = server.getsockname()[1]
+        environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{port}"
+        environment["JAX_NUM_PROCESSES"] = str(processes)
+    return environment
 
 
 def train(devices, batch_size):
-    """What each process does: an epoch to compile, then some to measure, of which the fastest was disturbed least.
+    """What each process does: an epoch to compile, then some to measure.
 
-    It prints the seconds of a step, the trained parameters, their arrays, and on JAX the seconds of one small all-reduce.
+    It prints the fields of `Measured`, the step that of the fastest epoch, which was disturbed
+    least.
     """
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        logical = [tf.config.LogicalDeviceConfiguration()] * devices
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0], logical
-        )
+        _make_logical_devices(devices)
     from vae_keras import ConvVAE, load_mnist, make_optimizer
     from vae_keras.cli.distribute import all_devices
 
@@ -64,32 +84,37 @@ def train(devices, batch_size):
     with all_devices() as place:
         vae = ConvVAE()
         vae.compile(make_optimizer("default", len(x), EPOCHS, batch_size))
+        batches = place.batches(x, batch_size, seed=0)
         seconds = []
-        for _ in range(EPOCHS):
+        for epoch in range(EPOCHS):
             start = time.perf_counter()
-            vae.fit(
-                place.share(x, batch_size, True),
-                batch_size=batch_size,
-                shuffle=place.processes == 1,
-                verbose=0,
-            )
+            vae.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0)
             seconds.append((time.perf_counter() - start) / STEPS)
         sizes = [int(keras.ops.size(weight)) for weight in vae.trainable_weights]
         latency = small_all_reduce() if keras.backend.backend() == "jax" else None
-    print(json.dumps([min(seconds[1:]), sum(sizes), len(sizes), latency]))
+    print(json.dumps(Measured(min(seconds[1:]), sum(sizes), len(sizes), latency)))
+
+
+def _make_logical_devices(devices):
+    import tensorflow as tf
+
+    (processor,) = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration()] * devices
+    tf.config.set_logical_device_configuration(processor, logical)
 
 
 def small_all_reduce():
-    """The seconds that it takes to sum 1000 numbers over the processes: too few for their bytes to matter."""
+    """The seconds of summing 1000 numbers over the processes: too few for their bytes to matter."""
     import jax
     import numpy as np
     from jax.sharding import NamedSharding, PartitionSpec
 
-    mesh, seconds = jax.sharding.Mesh(np.array(jax.devices()), "device"), []
-    x = jax.make_array_from_process_local_data(
-        NamedSharding(mesh, PartitionSpec("device")), np.ones((1, 1000), "float32")
-    )
-    total = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), "device")
+    split = NamedSharding(mesh, PartitionSpec("device"))
+    whole = NamedSharding(mesh, PartitionSpec())
+    x = jax.make_array_from_process_local_data(split, np.ones((1, 1000), "float32"))
+    total = jax.jit(lambda x: x.sum(0), out_shardings=whole)
+    seconds = []
     for _ in range(100):
         start = time.perf_counter()
         total(x).block_until_ready()
@@ -97,80 +122,104 @@ def small_all_reduce():
     return float(np.median(seconds))
 
 
-def report(measured, parameters):
-    """The two tables, as Markdown."""
-    lines = [
-        "| engine | scaling | devices | batch | ms a step | images a second | efficiency |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def scaling_table(measured):
+    """What was measured, as the lines of a Markdown table.
+
+    Takes a dict from engine and kind of scaling to runs: devices, batch and seconds a step.
+    """
+    head = ("engine", "scaling", "devices", "batch", "ms a step", "images a second", "efficiency")
+    lines = [_line(head), "|---" * len(head) + "|"]
     for (engine, scaling), runs in measured.items():
-        rates = [batch / seconds for _, batch, seconds in runs]
-        for (devices, batch, seconds), rate in zip(runs, rates, strict=True):
-            share = f"{rate / rates[0] / devices:.0%}"
-            lines.append(
-                f"| {engine} | {scaling} | {devices} | {batch} | {1000 * seconds:.0f} | {rate:.0f} | {share} |"
-            )
-    step = measured["jax", "weak"][0][2]
+        alone, *_ = [batch / seconds for _, batch, seconds in runs]
+        for devices, batch, seconds in runs:
+            rate = batch / seconds
+            numbers = f"{1000 * seconds:.0f}", f"{rate:.0f}", f"{rate / alone / devices:.0%}"
+            lines.append(_line((engine, scaling, devices, batch, *numbers)))
+    return lines
+
+
+def paper_table(parameters, step):
+    """What 2, 8 and 64 devices would have to send, as the lines of a Markdown table."""
     links = [f"all-reduce over {name}, ms" for name in LINKS]
-    head = ["devices", "bytes a step and device", *links, "weak: step, ms", "strong: step, ms"]
-    paper = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    head = ("devices", "bytes a step and device", *links, "weak: step, ms", "strong: step, ms")
+    lines = [_line(head), "|---" * len(head) + "|"]
     for n in (2, 8, 64):
-        moved = 4 * parameters * 2 * (n - 1) / n
-        times = " | ".join(f"{1000 * moved / speed:.2f}" for speed in LINKS.values())
-        paper.append(
-            f"| {n} | {moved / 1e6:.1f} MB | {times} | {1000 * step:.0f} | {1000 * step / n:.1f} |"
-        )
-    return lines, paper, step
+        moved = bytes_moved(parameters, n)
+        times = [f"{1000 * moved / speed:.2f}" for speed in LINKS.values()]
+        steps = f"{1000 * step:.0f}", f"{1000 * step / n:.1f}"
+        lines.append(_line((n, f"{moved / 1e6:.1f} MB", *times, *steps)))
+    return lines
 
 
-def main():
-    measured, last = {}, {}
-    for engine in ("jax", "tensorflow"):
-        one, strong, last[engine] = (
-            measure(engine, *run) for run in ((1, BATCH), (2, BATCH), (2, 2 * BATCH))
-        )
-        measured[engine, "strong"] = [(1, BATCH, one[0]), (2, BATCH, strong[0])]
-        measured[engine, "weak"] = [(1, BATCH, one[0]), (2, 2 * BATCH, last[engine][0])]
-    _, parameters, arrays, latency = last["jax"]
-    lines, paper, step = report(measured, parameters)
-    gained = measured["jax", "weak"][1][2] - step
-    needed = 4 * parameters * 2 * 63 / 64 / step
-    text = f"""# Scaling
+def bytes_moved(parameters, devices):
+    """Bytes that each device of a ring sends in a step: float32 gradients, there and back."""
+    return 4 * parameters * 2 * (devices - 1) / devices
 
-`python benchmarks/scaling.py`: the default network, the fastest of {EPOCHS - 1} epochs of {STEPS} steps, on
-{len(os.sched_getaffinity(0))} cores of a processor, one core a device.
-The load average over 5 minutes was {os.getloadavg()[1]:.1f}, this benchmark included.
 
-{chr(10).join(lines)}
+def _line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
 
-On JAX, each process needs {1000 * latency:.1f} ms to sum 1000 numbers over both, though their bytes would take no time:
-on one core, the thread that computes and the one that talks wait for each other. A step sums
-{arrays} arrays of gradients at least, so about {1000 * latency * arrays:.0f} ms; weak scaling adds {1000 * gained:.0f} ms.
-Devices that do not share a core with the network's thread are not held up in this way; none were here to
-measure. The two devices of TensorFlow are in one process, and sum in its memory.
+
+def report(measured, last):
+    """The text of SCALING.md, from the runs and from JAX's last one."""
+    step = measured["jax", "weak"][0][2]
+    cores = len(os.sched_getaffinity(0))
+    load = os.getloadavg()[1]
+    latency = 1000 * last.latency
+    gained = 1000 * (last.step - step)
+    needed = bytes_moved(last.parameters, 64) / step / 1e6
+    measured_lines = "\n".join(scaling_table(measured))
+    paper_lines = "\n".join(paper_table(last.parameters, step))
+    return f"""# Scaling
+
+`python benchmarks/scaling.py`: the default network, the fastest of {EPOCHS - 1} epochs of
+{STEPS} steps, on {cores} cores of a processor, one core a device.
+The load average over 5 minutes was {load:.1f}, this benchmark included.
+
+{measured_lines}
+
+On JAX, each process needs {latency:.1f} ms to sum 1000 numbers over both, though their bytes would
+take no time: on one core, the thread that computes and the one that talks wait for each other. A
+step sums {last.arrays} arrays of gradients at least, so about {latency * last.arrays:.0f} ms; weak
+scaling adds {gained:.0f} ms to a step.
+Devices that do not share a core with the network's thread are not held up in this way; none were
+here to measure. The two devices of TensorFlow are in one process, and sum in its memory.
 
 ## What bounds it at 8 and at 64
 
-Each step, each device sends and receives the gradients of {parameters} parameters: 4 x parameters x 2(n - 1)/n
-bytes in a ring. Against the step of one core above, on paper:
+Each step, each device sends and receives the gradients of {last.parameters} parameters:
+4 x parameters x 2(n - 1)/n bytes in a ring. Against the step of one core above, on paper:
 
-{chr(10).join(paper)}
+{paper_lines}
 
-Weak scaling keeps {BATCH} images a device, so that the step stays as long as it is, and the bytes hardly grow with n:
-over a link faster than {needed / 1e6:.0f} MB/s, the step of such a core outlasts its all-reduce at 64 devices. The faster the
-device, the faster the link must be, in proportion. Strong scaling divides the step by n, and leaves the bytes: at 64
-devices each has {BATCH // 64} images, and its link must be 64 times as fast, and the delay of each of the {arrays} sums weighs more
+Weak scaling keeps {BATCH} images a device, so that the step stays as long as it is, and the bytes
+hardly grow with n: over a link faster than {needed:.0f} MB/s, the step of such a core outlasts its
+all-reduce at 64 devices. The faster the device, the faster the link must be, in proportion. Strong
+scaling divides the step by n, and leaves the bytes: at 64 devices each has {BATCH // 64} images,
+and its link must be 64 times as fast, and the delay of each of the {last.arrays} sums weighs more
 than its bytes.
 """
+
+
+def main():
+    measured = {}
+    last = {}
+    for engine in ("jax", "tensorflow"):
+        one = measure(engine, 1, BATCH)
+        strong = measure(engine, 2, BATCH)
+        weak = measure(engine, 2, 2 * BATCH)
+        measured[engine, "strong"] = [(1, BATCH, one.step), (2, BATCH, strong.step)]
+        measured[engine, "weak"] = [(1, BATCH, one.step), (2, 2 * BATCH, weak.step)]
+        last[engine] = weak
+    text = report(measured, last["jax"])
     Path(__file__).with_name("SCALING.md").write_text(text)
     print(text)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        os.sched_setaffinity(
-            0, map(int, sys.argv[3].split(","))
-        )  # before the backends count the cores
-        train(int(sys.argv[1]), int(sys.argv[2]))
+        devices, batch_size, cores = sys.argv[1:]
+        os.sched_setaffinity(0, map(int, cores.split(",")))  # before the backends count the cores
+        train(int(devices), int(batch_size))
     else:
         main()

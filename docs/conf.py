@@ -1,4 +1,7 @@
-"""The site: README, notebooks with their stored outputs, and explorer, which `make site` puts into docs/_build/source."""
+"""The site: README, notebooks with their stored outputs, and explorer.
+
+`make site` puts them into docs/_build/source.
+"""
 
 from docutils import nodes
 
@@ -14,20 +17,26 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # the README links to its own headings
 myst_html_meta = {
-    "description": "Variational autoencoders on MNIST, each equation beside the code that computes it, and a latent space to touch"
+    "description": (
+        "Variational autoencoders on MNIST, each equation beside the code that computes it, and a "
+        "latent space to touch"
+    )
 }
 copybutton_selector = ":not(.cell_output) > div.highlight pre"  # of code, not of what it prints
 nb_execution_mode = "off"  # what is stored is shown
 nb_merge_streams = True
-nb_ipywidgets_js = {}  # it would come from another host; the slider's still picture is shown instead
+nb_ipywidgets_js = {}  # it would come from another host; the slider's picture is shown instead
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 html_theme = "furo"
 html_static_path = ["_build/static", "site.css", "site.js"]
 html_extra_path = ["_build/extra"]  # the explorer's scripts, models and data
-html_css_files, html_js_files, html_favicon = ["site.css"], ["site.js"], "favicon.svg"
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_favicon = "favicon.svg"
 html_copy_source = False
-pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 
 mathjax_path = "mathjax/tex-chtml.js"  # with its fonts, from npm
 mathjax4_config = {
@@ -66,39 +75,35 @@ The data and its licence <vae_keras/MNIST_NOTICE>
 def _add_contents(app, docname, source):
     """The README is the front page; what a site needs besides, GitHub's readers do not."""
     if docname == root_doc:
-        source[0] = (
-            source[0].replace("on the [site](#the-site) you drag", "drag").replace("](docs/", "](")
-            + CONTENTS
-        )
+        text = source[0].replace("on the [site](#the-site) you drag", "drag")
+        text = text.replace("](docs/", "](")
+        source[0] = text + CONTENTS
 
 
 def _leave_equations_alone(app, doctree):
-    """Sphinx would put an equation of several lines into a split, where MathJax takes no tag for its number."""
+    """Sphinx would put one of several lines into a split, where MathJax takes no tag for it."""
     for equation in doctree.findall(nodes.math_block):
         equation["no-wrap"] = True
         equation[:] = [nodes.Text(rf"\[{equation.astext()}\]")]
 
 
 def _give_headings_a_level(app, pagename, templatename, context, doctree):
-    """Sphinx gives the captions of the navigation the role of a heading without the level that the role asks for."""
+    """Sphinx gives the navigation's captions the role of a heading, without the level it needs."""
     tree = context["furo_navigation_tree"]
-    context["furo_navigation_tree"] = tree.replace(
-        'role="heading"', 'role="heading" aria-level="2"'
-    )
+    with_level = 'role="heading" aria-level="2"'
+    context["furo_navigation_tree"] = tree.replace('role="heading"', with_level)
 
 
 def _offer_the_notebook(app, pagename, templatename, context, doctree):
     if pagename.startswith("notebooks/"):
         file = f"{pagename.split('/')[1]}.ipynb"
-        context["body"] += (
-            f'<p><a href="{file}" download>Download {file}</a>, to run it in a copy of the repository.</p>'
-        )
+        link = f'<a href="{file}" download>Download {file}</a>'
+        context["body"] += f"<p>{link}, to run it in a copy of the repository.</p>"
 
 
 def setup(app):
     app.connect("source-read", _add_contents)
     app.connect("doctree-read", _leave_equations_alone)
     app.connect("html-page-context", _offer_the_notebook)
-    app.connect(
-        "html-page-context", _give_headings_a_level, priority=900
-    )  # after the theme has made it
+    # after the theme has made the navigation
+    app.connect("html-page-context", _give_headings_a_level, priority=900)

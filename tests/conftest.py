@@ -45,7 +45,7 @@ def small_vae():
 
 @pytest.fixture
 def make_dense_vae():
-    """Make a VAE of single dense layers over vectors, with the weights given: linear maps, known in closed form."""
+    """Make a VAE of single dense layers over vectors, with the weights given: linear maps."""
 
     def make(encoder_mean, encoder_log_var, decoder, **kwargs):
         (kernel, bias), (log_var, (decoder_kernel, decoder_bias)) = (
@@ -69,7 +69,7 @@ def make_dense_vae():
 
 @pytest.fixture
 def gradient():
-    """The gradient of a scalar function at an array, by the backend's own automatic differentiation."""
+    """The gradient of a scalar function at an array, by the backend's own differentiation."""
 
     def by_jax(function, values):
         import jax

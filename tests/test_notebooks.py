@@ -1,4 +1,7 @@
-"""Strict validation of the notebooks with nbval, exercises included; and the proof that a changed digit fails it."""
+"""Strict validation of the notebooks with nbval, exercises included.
+
+And the proof that a changed digit fails it.
+"""
 
 import re
 import subprocess
@@ -11,17 +14,41 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SHELL_OR_DOWNLOAD = re.compile(  # the one magic command that is allowed runs nothing
-    r"^\s*(!|%%|%(?!matplotlib inline$)\w)|https?://|\b(get_ipython|system|popen|subprocess|socket|urllib|requests|httpx|wget|curl"
+    r"^\s*(!|%%|%(?!matplotlib inline$)\w)|https?://"
+    r"|\b(get_ipython|system|popen|subprocess|socket|urllib|requests|httpx|wget|curl"
     r"|get_file|fetch_\w+|datasets\.\w+\.load_data|tensorflow_datasets|from_pretrained)\b",
     re.MULTILINE,
+)
+FORBIDDEN = (
+    "!ls",
+    "x = 1\n  !ls",
+    "%%bash\nls",
+    "%pip install x",
+    "os.system('ls')",
+    "import urllib.request",
+    "requests.get(url)",
+    "keras.utils.get_file('x', url)",
+    "fetch_openml('mnist_784')",
+    "keras.datasets.mnist.load_data()",
+    "url = 'http://x.org'",
 )
 
 
 def compared_outputs(cell):
-    """The printed outputs that nbval compares: those of a code cell that is not tagged as ignored."""
+    """The printed outputs that nbval compares: those of code not tagged as ignored."""
     if cell.cell_type != "code" or "nbval-ignore-output" in cell.metadata.get("tags", []):
         return []
     return [output for output in cell.outputs if output.get("name") == "stdout"]
+
+
+def with_a_number(cell):
+    """The printed outputs that nbval compares and that hold a number."""
+    return [output for output in compared_outputs(cell) if re.search(r"\d", output.text)]
+
+
+def next_digit(found):
+    """The digit after the one found, 0 after 9."""
+    return str((int(found[0]) + 1) % 10)
 
 
 def answers(notebook):
@@ -32,29 +59,17 @@ def answers(notebook):
 
 def validate(notebook, folder):
     """Run strict nbval on a notebook, written to `folder` as if it were the repository."""
-    (folder / "benchmarks").symlink_to(
-        FOLDER.parent / "benchmarks"
-    )  # notebook 09 reads the recorded runs
+    # notebook 09 reads the recorded runs
+    (folder / "benchmarks").symlink_to(FOLDER.parent / "benchmarks")
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks" / "notebook.ipynb")
     (folder / "notebooks" / "conftest.py").write_text((FOLDER / "conftest.py").read_text())
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        "-p",
-        "no:cacheprovider",
-        "notebook.ipynb",
-    ]
+    pytest_here = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command = [*pytest_here, "--nbval", "notebook.ipynb"]
     return subprocess.run(command, cwd=folder / "notebooks", capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["!ls", "x = 1\n  !ls", "%%bash\nls", "%pip install x", "os.system('ls')", "import urllib.request", "requests.get(url)",
-     "keras.utils.get_file('x', url)", "fetch_openml('mnist_784')", "keras.datasets.mnist.load_data()", "url = 'http://x.org'"],
-)  # fmt: skip
+@pytest.mark.parametrize("line", FORBIDDEN)
 def test_shell_commands_and_downloads_are_seen(line):
     assert SHELL_OR_DOWNLOAD.search(line)
 
@@ -65,29 +80,19 @@ class TestNotebook:
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
         outputs = [output for cell in cells for output in cell.outputs]
-        assert not [
-            output
-            for output in outputs
-            if output.output_type == "error" or output.get("name") == "stderr"
-        ]
+        errors = [output for output in outputs if output.output_type == "error"]
+        assert errors + [output for output in outputs if output.get("name") == "stderr"] == []
 
     def test_nine_in_ten_of_the_cells_that_print_are_compared_with_a_number(self, path):
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-        printing = [
-            cell for cell in cells if any(output.get("name") == "stdout" for output in cell.outputs)
-        ]
-        compared = [
-            cell
-            for cell in printing
-            if any(re.search(r"\d", output.text) for output in compared_outputs(cell))
-        ]
+        printing = [cell for cell in cells if any(o.get("name") == "stdout" for o in cell.outputs)]
+        compared = [cell for cell in printing if with_a_number(cell)]
         assert len(compared) >= max(10, 0.9 * len(printing))
 
     def test_it_runs_no_shell_command_and_downloads_nothing(self, path):
         notebook = nbformat.read(path, 4)
-        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"] + answers(
-            notebook
-        )
+        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        code += answers(notebook)
         assert [found[0] for source in code for found in SHELL_OR_DOWNLOAD.finditer(source)] == []
 
     def test_it_validates_and_the_answers_to_its_exercises_run(self, path, tmp_path):
@@ -101,19 +106,11 @@ class TestNotebook:
 
     def test_a_changed_digit_fails_its_validation(self, path, tmp_path):
         notebook = nbformat.read(path, 4)
-        numbers = (
-            (cell, output)
-            for cell in notebook.cells
-            for output in compared_outputs(cell)
-            if re.search(r"\d", output.text)
-        )
-        cell, output = next(numbers)
-        output.text = re.sub(
-            r"\d", lambda digit: str((int(digit[0]) + 1) % 10), output.text, count=1
-        )
-        notebook.cells = notebook.cells[
-            : notebook.cells.index(cell) + 1
-        ]  # later cells cannot change the verdict on this one
+        cell = next(cell for cell in notebook.cells if with_a_number(cell))
+        output = with_a_number(cell)[0]
+        output.text = re.sub(r"\d", next_digit, output.text, count=1)
+        # later cells cannot change the verdict on this one
+        notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]
         done = validate(notebook, tmp_path)
         assert done.returncode == 1
         assert re.search(r"\b1 failed", done.stdout), done.stdout

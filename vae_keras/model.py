@@ -55,6 +55,10 @@ class VAE(keras.Model):
         self.to_mean = keras.layers.Activation(activation, dtype="float32")
         z = keras.Input((self.latent_dim,), name="z")
         self.decoder = keras.Model(z, self.to_mean(decoder(z)), name="decoder")
+        # -log P(X|z) of pairs, compiled; its name comes last, so that files keep their order
+        x = keras.Input(self.image_shape, name="x")
+        reconstruction, _ = self.variational_loss((x, decoder(z), z, z))
+        self.z_to_reconstruction = keras.Model((x, z), reconstruction)
         self.reconstruction_tracker = keras.metrics.Mean("reconstruction")
         self.kl_tracker = keras.metrics.Mean("kl")
         self(keras.Input(self.image_shape))  # builds it, so that it can be saved before training
@@ -80,11 +84,10 @@ class VAE(keras.Model):
         kind, or weights are given, which the loss does not use.
         """
         options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
-        validation_data = options.get("validation_data")
-        if isinstance(validation_data, tuple):
-            validation_data = validation_data[0]
+        held_out = options.get("validation_data")
+        held_out = held_out[0] if isinstance(held_out, tuple) else held_out
         self._check_images(x, "x")
-        self._check_images(validation_data, "validation_data")
+        self._check_images(held_out, "validation_data")
         return super().fit(**in_own_order(options))
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -208,10 +211,9 @@ class VAE(keras.Model):
                 # the constants of the two normal densities cancel
                 exponents = np.square(epsilon) - np.square(z) + log_var
                 log_ratio = 0.5 * np.sum(exponents, axis=2, dtype="float64")
-                logits_or_mean = self.decoder_network.predict_on_batch(z.reshape(-1, shape[2]))
-                repeated = np.repeat(x[rows], shape[1], axis=0)
-                log_p = self.variational_loss.log_likelihood(repeated, logits_or_mean)
-                yield rows, keras.ops.convert_to_numpy(log_p).reshape(shape[:2]), log_ratio
+                pairs = np.repeat(x[rows], shape[1], axis=0), z.reshape(-1, self.latent_dim)
+                log_p = -self.z_to_reconstruction.predict_on_batch(pairs)
+                yield rows, log_p.reshape(shape[:2]), log_ratio
             progress.update(rows.stop)
 
     def _check_images(self, x, name):

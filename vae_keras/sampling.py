@@ -66,8 +66,7 @@ def fit_mixture_prior(z_mean, z_log_var, n_components: int = 40, seed: int = 0) 
         seed: Integer that fixes the draws and the start of the fit.
 
     Returns:
-        A `MixturePrior` over all latents, for the argument `prior` of `VAE.sample`. A `ValueError`
-        is raised if no latent is in use, or there are fewer images than Gaussians.
+        A `MixturePrior` over all latents, for `VAE.sample`. A `ValueError` says if none is in use.
     """
     from sklearn.mixture import GaussianMixture  # here, so that importing the package stays fast
 

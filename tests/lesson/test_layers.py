@@ -261,17 +261,19 @@ class TestVariationalLoss:
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
 class TestKerasConformity(TestCase):
-    """Keras's own harness: shapes, dtypes, serialization, a training step. It would pass with a wrong loss."""
+    """Keras's own harness: shapes, dtypes, serialization, a training step; not the loss."""
 
     def test_sampling(self):
         self.run_layer_test(
-            Sampling, {"seed": 1}, input_shape=((4, 3), (4, 3)), expected_output_shape=(4, 3), expected_num_seed_generators=2,
+            Sampling, {"seed": 1}, input_shape=((4, 3), (4, 3)), expected_output_shape=(4, 3),
+            expected_num_seed_generators=2,
             expected_num_losses=0, run_training_check=True,
         )  # fmt: skip
 
     def test_variational_loss(self):
         for arguments in ({}, {"likelihood": "gaussian", "sigma": None, "beta": 0.5}):
             self.run_layer_test(
-                VariationalLoss, arguments, input_shape=((4, 6, 5, 1), (4, 6, 5, 1), (4, 3), (4, 3)),
+                VariationalLoss, arguments,
+                input_shape=((4, 6, 5, 1), (4, 6, 5, 1), (4, 3), (4, 3)),
                 expected_output_shape=((4,), (4,)), expected_num_losses=1, run_training_check=True,
             )  # fmt: skip

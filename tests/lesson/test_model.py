@@ -1,4 +1,4 @@
-"""The model: losses and logs, the ELBO and the log-likelihood against closed forms, saving, seeds, precision, bad input."""
+"""The model: losses, logs, the ELBO and log P(X) against closed forms, saving, seeds, bad input."""
 
 import subprocess
 import sys
@@ -58,7 +58,8 @@ class TestAgainstTheLinearGaussianModel:
     ):
         x = linear_gaussian.sample(20, seed=0).astype("float32")
         elbo = make_linear_vae().elbo(x, num_samples=4000)
-        # its reconstruction term is sampled: half a chi-squared of the latents, scaled by what the data says of each
+        # its reconstruction term is sampled: half a chi-squared of the latents, scaled by what the
+        # data says of each
         assert (
             np.abs(elbo - linear_gaussian.log_evidence(x)).max() < 5 * np.sqrt(3 * 0.5 / 4000) * 2
         )
@@ -108,7 +109,7 @@ class TestAgainstTheLinearGaussianModel:
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_log_likelihood_equals_numerical_integration(rng, make_dense_vae, latent_dim):
-    """Bernoulli pixels whose logits are bent by no closed form: the integral of Equation 6 over a fine grid is the oracle."""
+    """The oracle for Bernoulli pixels is the integral of Equation 6 over a fine grid."""
     kernel, bias = rng.normal(0, 0.7, (latent_dim, 8)), rng.normal(size=8)
     vae = make_dense_vae(
         (np.zeros((8, latent_dim)), np.full(latent_dim, 0.3)),
@@ -192,7 +193,7 @@ class TestTraining:
 
     def test_logs_are_means_over_images_of_sums_over_pixels(self, make_dense_vae, rng):
         x = rng.random((10, 4), dtype="float32")
-        # logits of 0 whatever z is: each pixel costs log 2. Q(z|X) = N(1, 1) in 2 latents: KL = 2 * 1/2
+        # logits of 0 whatever z is: each pixel costs log 2. Q(z|X) = N(1, 1) in 2 latents: KL = 1
         vae = make_dense_vae(
             (np.zeros((4, 2)), np.ones(2)), np.zeros(2), (np.zeros((2, 4)), np.zeros(4))
         )
@@ -403,7 +404,9 @@ class TestSaving:
         np.save(tmp_path / "x.npy", images)
         program = (
             "import keras, numpy as np\n"
-            "encoder, decoder = (keras.models.load_model(f'{name}.keras', safe_mode=True) for name in ('encoder', 'decoder'))\n"
+            "load = keras.models.load_model\n"
+            "encoder = load('encoder.keras', safe_mode=True)\n"
+            "decoder = load('decoder.keras', safe_mode=True)\n"
             "import vae_keras\n"  # the encoder and the decoder need Keras alone
             "x, vae = np.load('x.npy'), keras.models.load_model('vae.keras', safe_mode=True)\n"
             "np.save('whole.npy', vae.reconstruct(x))\n"
@@ -486,8 +489,10 @@ class TestReproducibility:
             "vae.fit(x, batch_size=8, epochs=2, verbose=0)\n"
             "np.savez(sys.argv[2], *[w.numpy() for w in vae.weights])\n"
         )
-        runs = [subprocess.Popen([sys.executable, "-c", program, seed, f"{i}.npz"], cwd=tmp_path, stderr=subprocess.DEVNULL)
-                for i, seed in enumerate("334")]  # fmt: skip
+        runs = []
+        for i, seed in enumerate("334"):
+            command = [sys.executable, "-c", program, seed, f"{i}.npz"]
+            runs.append(subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL))
         assert [run.wait() for run in runs] == [0, 0, 0]
         first, second, other = (np.load(tmp_path / f"{i}.npz") for i in range(3))
         assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -20,12 +20,14 @@ def kind_and_output(model):
 def test_keng2017_is_layer_for_layer_the_network_of_the_post():
     vae = ConvVAE(network="keng2017")
     assert kind_and_output(vae.encoder) == [
-        ("Conv2D", 28, 28, 1, 5), ("Conv2D", 14, 14, 64, 320), ("Conv2D", 14, 14, 64, 36928), ("Conv2D", 14, 14, 64, 36928),
+        ("Conv2D", 28, 28, 1, 5), ("Conv2D", 14, 14, 64, 320),
+        ("Conv2D", 14, 14, 64, 36928), ("Conv2D", 14, 14, 64, 36928),
         ("Dense", 128, 1605760), ("Dense", 128, 16512), ("Dense", 64, 8256), ("Dense", 64, 8256),
     ]  # fmt: skip
     assert kind_and_output(vae.decoder_network) == [
         ("Dense", 128, 8320), ("Dense", 12544, 1618176), ("Conv2DTranspose", 14, 14, 64, 36928),
-        ("Conv2DTranspose", 14, 14, 64, 36928), ("Conv2DTranspose", 29, 29, 64, 36928), ("Conv2D", 28, 28, 1, 257),
+        ("Conv2DTranspose", 14, 14, 64, 36928), ("Conv2DTranspose", 29, 29, 64, 36928),
+        ("Conv2D", 28, 28, 1, 257),
     ]  # fmt: skip
     assert vae.count_params() == 3_450_502
 

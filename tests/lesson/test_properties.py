@@ -1,6 +1,7 @@
-"""Properties that hold for any image shape, batch, latents, likelihood, sigma and beta, tried on what hypothesis makes up.
+"""Properties that hold for any image shape, batch, latents, likelihood, sigma and beta.
 
-`make test` tries a hundred examples of each, or five where each builds a network; `make test-slow` twenty times as many.
+`make test` tries a hundred examples of each that hypothesis makes up, or five where each builds a
+network; `make test-slow` twenty times as many.
 """
 
 import tempfile
@@ -29,7 +30,8 @@ from vae_keras import (
 )
 from vae_keras import model as model_module
 
-# where each example builds a network; a failing one is shown as it was found, since looking for a simpler one takes minutes
+# where each example builds a network; a failing one is shown as it was found, since looking for a
+# simpler one takes minutes
 FEW = settings(max_examples=settings.default.max_examples // 20, phases=[Phase.generate])
 
 seeds = st.integers(0, 2**31 - 1)
@@ -61,7 +63,10 @@ def conv_vaes(draw, **more):
 
 @pytest.fixture
 def make_random_vae(make_dense_vae):
-    """Make a VAE of dense layers with random weights, and images for it; `reach` is how far the decoder looks at z."""
+    """Make a VAE of dense layers with random weights, and images for it.
+
+    `reach` is how far the decoder looks at z.
+    """
 
     def make(seed, num_images, latent_dim, reach=1.0, **loss):
         rng, num_pixels = np.random.default_rng(seed), 5
@@ -140,7 +145,8 @@ class TestModel:
 
     @FEW
     @given(
-        seed=seeds, num_images=st.integers(1, 9), latent_dim=st.integers(1, 4), num_samples=st.integers(1, 30),
+        seed=seeds, num_images=st.integers(1, 9), latent_dim=st.integers(1, 4),
+        num_samples=st.integers(1, 30),
         chunks=st.tuples(st.integers(1, 40), st.integers(1, 400)), loss=likelihoods,
     )  # fmt: skip
     def test_estimates_do_not_depend_on_how_they_are_cut_into_chunks(
@@ -156,7 +162,8 @@ class TestModel:
 
     @FEW
     @given(
-        seed=seeds, num_images=st.integers(1, 30), latent_dim=st.integers(1, 4), loss=likelihoods, beta=betas,
+        seed=seeds, num_images=st.integers(1, 30), latent_dim=st.integers(1, 4),
+        loss=likelihoods, beta=betas,
         batch_sizes=st.tuples(st.integers(1, 35), st.integers(1, 35)),
     )  # fmt: skip
     def test_logs_and_reconstructions_do_not_depend_on_the_batch_size(

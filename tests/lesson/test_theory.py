@@ -1,4 +1,4 @@
-"""Equations 1 to 14 of the post, one test each: what the package computes against SciPy, quadrature, or calculus by hand."""
+"""Equations 1 to 14 of the post, one test each, against SciPy, quadrature, or calculus by hand."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def q():
 
 
 def expectation(f, mean, log_var):
-    """E[f(z)] for z ~ N(mean, diag(exp(log_var))) in two dimensions, by Gauss-Hermite quadrature; f takes (n, 2)."""
+    """E[f(z)] for z ~ N(mean, diag(exp(log_var))) in two dimensions, by Gauss-Hermite quadrature."""
     epsilon = np.stack(np.meshgrid(NODES, NODES), axis=-1).reshape(-1, 2)
     weights = np.outer(NODE_WEIGHTS, NODE_WEIGHTS).ravel() / (2 * np.pi)
     return weights @ f(mean + np.exp(0.5 * log_var) * epsilon)

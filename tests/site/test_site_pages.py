@@ -1,4 +1,4 @@
-"""The built pages, read as text: every link and file of theirs is there, and nothing comes from another host."""
+"""The built pages, read as text: links and files are there, and nothing is another host's."""
 
 import json
 import re
@@ -15,7 +15,8 @@ if not (SITE / "index.html").exists():
 
 PAGES = sorted(SITE.rglob("*.html"))
 NOTEBOOKS = sorted((SITE.parent / "notebooks").glob("*.ipynb"))
-LOADED = {"img": "src", "script": "src", "source": "src", "iframe": "src", "video": "src", "link": "href"}
+# the attribute with the address of what is loaded
+LOADED = dict.fromkeys(("img", "script", "source", "iframe", "video"), "src") | {"link": "href"}
 NAVIGATION = [["index"], ["search"], ["next"], ["prev"]]  # <link rel=...> to pages
 
 
@@ -29,25 +30,31 @@ def of_the_notebook(path):
 
 
 def is_there(page, address):
-    """Whether an address on a page leads to a file of the site and, with a #fragment, to a place in it."""
+    """Whether an address on a page leads to a file of the site.
+
+    With a #fragment it must lead to a place in it.
+    """
     parts = urlsplit(address)
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     target = target / "index.html" if target.is_dir() else target
     if address.startswith("/") or SITE not in target.parents or not target.is_file():
         return False
-    return not parts.fragment or target.suffix != ".html" or read(target).find(id=unquote(parts.fragment)) is not None
+    if not parts.fragment or target.suffix != ".html":
+        return True
+    return read(target).find(id=unquote(parts.fragment)) is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SITE)))
 class TestPage:
     def test_each_of_its_own_links_leads_somewhere(self, page):
         addresses = [tag["href"] for tag in read(page).find_all("a", href=True)]
-        inner = [address for address in addresses if not urlsplit(address).scheme and not address.startswith("//")]
+        inner = [url for url in addresses if not urlsplit(url).scheme and not url.startswith("//")]
         assert len(inner) > 10
         assert [address for address in inner if not is_there(page, address)] == []
 
     def test_what_it_loads_is_there_and_its_own(self, page):
-        tags = [tag for tag in read(page).find_all(list(LOADED)) if tag.get("rel") not in NAVIGATION]
+        found = read(page).find_all(list(LOADED))
+        tags = [tag for tag in found if tag.get("rel") not in NAVIGATION]
         loaded = [tag[LOADED[tag.name]] for tag in tags if tag.has_attr(LOADED[tag.name])]
         assert len(loaded) > 10
         assert [address for address in loaded if not is_there(page, address)] == []
@@ -63,7 +70,8 @@ def test_style_sheets_load_only_what_is_there():
         style = sheet.read_text(encoding="utf-8")
         assert "@import" not in style
         for address in re.findall(r"url\(['\"]?([^'\")]+)", style):
-            assert address.startswith("data:") or (sheet.parent / urlsplit(address).path).is_file(), (sheet, address)
+            if not address.startswith("data:"):
+                assert (sheet.parent / urlsplit(address).path).is_file(), (sheet, address)
 
 
 def test_the_front_page_leads_to_the_explorer_and_to_the_notebooks_in_the_order_of_the_post():
@@ -81,7 +89,8 @@ def test_a_notebook_is_shown_as_it_is_stored_its_figures_captioned(path):
     text = re.sub(r"\s+", "", shown.get_text())
     printed = ["".join(output["text"]) for output in outputs if output.get("name") == "stdout"]
     assert [lines for lines in printed if re.sub(r"\s+", "", lines) not in text] == []
-    assert len(shown.select(".cell .cell_input")) == sum(cell["cell_type"] == "code" for cell in cells)
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(shown.select(".cell .cell_input")) == len(code)
     figures = shown.select(".cell_output figure")
     assert len(figures) == sum("image/png" in output.get("data", {}) for output in outputs)
     assert all(figure.img and len(figure.figcaption.get_text()) > 20 for figure in figures)
@@ -93,7 +102,7 @@ def test_equations_reach_mathjax_as_they_are_written(path):
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     written = [f"\\[{equation}\\]" for equation in re.findall(r"\$\$(.*?)\$\$", prose, re.DOTALL)]
     shown = [equation.get_text() for equation in of_the_notebook(path).select("div.math")]
-    assert ["".join(equation.split()) for equation in shown] == ["".join(equation.split()) for equation in written]
+    assert [re.sub(r"\s", "", one) for one in shown] == [re.sub(r"\s", "", one) for one in written]
 
 
 def test_equations_are_set_by_what_comes_with_the_site():
