@@ -111,7 +111,7 @@ def run_pytest(folder, arguments, answer):
     code = None
     failure = FirstFailure()
     try:
-        options = ["-x", "-p", "no:cacheprovider"]
+        options = ["-x", "-p", "no:cacheprovider", f"--basetemp={folder}.tmp"]
         code = int(importlib.import_module("pytest").main([*options, *arguments], [failure]))
         package = sys.modules.get("vae_keras")
         if package and not package.__file__.startswith(folder):
@@ -139,12 +139,10 @@ def first_failure(bug, arguments):
                 return f"its time: no end after {LIMIT} s of {' '.join(arguments)}"
             code, failure = reader.recv()
         except EOFError:
-            code = None
+            code = failure = None
         finally:
             end(process)
-        if code == 0:
-            return None
-        if code == 1 and failure:
+        if failure or code == 0:
             return failure
         log = Path(f"{folder}.log").read_text(errors="replace")
         raise DidNotRunError(f"{' '.join(arguments)} did not run; pytest's code is {code}:\n{log}")
@@ -158,22 +156,31 @@ def end(process):
     process.join()
 
 
+def killers(bug):
+    """Yield what sees the bug, or `None`: a unit test, and for the bugs of tutorials a cell."""
+    expected = bug["test"]
+    killer = first_failure(bug, [expected])
+    if killer is None:
+        other = first_failure(bug, [*REST, "--deselect", expected])
+        killer = other and f"{other}, and not by {expected}"
+    yield killer
+    if "notebook" in bug:
+        yield first_failure(bug, ["--nbval", notebook_of(bug)])
+
+
 def verdict_on(bug):
-    """Look for a test that sees the bug. Returns whether all that must see it do, and a line."""
+    """Look for what sees the bug. Returns whether all that must see it do, and a line."""
     start = time.perf_counter()
     try:
-        seen = first_failure(bug, [bug["test"]])
-        by = seen or first_failure(bug, [*REST, "--deselect", bug["test"]])
-        by = [by if seen or not by else f"{by}, and not by {bug['test']}"]
-        if by[0] and "notebook" in bug:
-            by.append(first_failure(bug, ["--nbval", notebook_of(bug)]))
-        killed = all(by)
-        line = " and by ".join(one or "NO OTHER" if by[0] else "none" for one in by)
+        found = list(killers(bug))
     except DidNotRunError as error:
-        killed = False
-        line = str(error)
-    word = "killed  " if killed else "SURVIVED"
-    return killed, f"{word} {bug['name']} by {line} ({time.perf_counter() - start:.0f} s)"
+        found = [None]
+        line = f"none: {error}"
+    else:
+        line = " and by ".join(killer or "NONE" for killer in found)
+    word = "killed  " if all(found) else "SURVIVED"
+    seconds = time.perf_counter() - start
+    return all(found), f"{word} {bug['name']} by {line} ({seconds:.0f} s)"
 
 
 def verdict_without_bugs(arguments):
