@@ -65,7 +65,7 @@ benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-mutants: .venv/site  ## Plant each bug of tests/mutants/ in a copy, and see that a test finds it
+mutants: .venv/site  ## Plant each bug of tests/mutants.toml in a copy, and see that a test finds it
 	$(BIN)/python tests/run_mutants.py
 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/

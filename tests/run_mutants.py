@@ -1,113 +1,247 @@
-"""Plant each bug of tests/mutants/ in a copy of the repository, run the unit tests there, and print whether they saw it.
+"""Plant each bug of mutants.toml in a copy of the repository, and see that a test finds it.
 
-The bugs of published tutorials, peers_*, must be seen by a notebook too.
+Usage: run_mutants.py [NAME...]
+
+The test that is expected to see a bug runs first; if it passes, the other unit tests run. The bugs
+of published tutorials, peers_*, must be seen by a notebook too. The exit code is 1 if one is not.
+
+To import TensorFlow takes longer than most tests. So this process imports what the tests need, all
+but the package, and forks for each run; the package then comes from the copy with the bug.
 """
 
+import contextlib
+import importlib
+import multiprocessing
 import os
-import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
+import tomllib
+import traceback
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# the quick ones first: the first failure ends a run
-NAMES = (
-    "theory",
-    "layers",
-    "data",
-    "sampling",
-    "evaluation",
-    "plots",
-    "networks",
-    "files",
-    "model",
-    "export",
-    "main",
-)
-SLOWER = ("properties", "distribute", "faults")
-FILES = [f"tests/test_{name}.py" for name in (*NAMES, *SLOWER)]
+TABLE = ROOT / "tests" / "mutants.toml"
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
-NOTEBOOKS = {  # the quickest that notices
-    "peers_01_variance_as_scale": "05_reparameterization",
-    "peers_02_kl_averaged_over_latents": "06_training_objective",
-    "peers_03_reconstruction_averaged_over_pixels": "06_training_objective",
-    "peers_04_batch_flattened": "07_mnist_vae",
-    "peers_05_logged_parts_do_not_add_up": "06_training_objective",
-    "peers_06_no_loss_in_validation": "06_training_objective",
-    "peers_07_beta_not_saved": "07_mnist_vae",
-    "peers_07_model_cannot_be_loaded": "07_mnist_vae",
-    "peers_08_raw_op_on_a_symbolic_tensor": "07_mnist_vae",
-    "peers_10_weights_from_a_positive_loss": "09_how_good_is_it",
-    "peers_11_log_likelihood_of_wrong_sign": "09_how_good_is_it",
-    "peers_11_num_samples_ignored": "09_how_good_is_it",
-}
+# the quick ones first, since the first failure ends a run
+REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "tests/faults")
+# imports that take long; none of them starts threads or runs an operation of the backend
+IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
+AT_ONCE = 2
+LIMIT = 1200  # seconds of a run: with some bugs it would never end
+FORK = multiprocessing.get_context("fork")
 
 
-def first_failure(patch, what):
-    """Run pytest on a copy with the patch planted. Returns the name of the first test or cell that failed, or None."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in COPIED:
-            source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, Path(folder) / name)
-        if patch:
-            subprocess.run(
-                ["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"],
-                cwd=folder,
-                check=True,
-            )
-        command = [sys.executable, "-m", "pytest", "-x", *what]
-        environment = {**os.environ, "PYTHONPATH": folder}  # the copy, not the installed package
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode == 0:
-        return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+(?: \d+)?)", done.stdout, re.MULTILINE)
-    if done.returncode != 1 or not failed:
-        raise RuntimeError(f"The tests did not run on {patch}:\n{done.stdout}{done.stderr}")
-    return failed[1]
+class DidNotRunError(Exception):
+    """The tests said neither that all passed nor that one failed."""
 
 
-def in_order(patch):
-    """The test files, those named like the module with the bug first; if none is, those of the command line, which come last."""
-    module = re.search(r"^\+\+\+ b/vae_keras/(\w+)", patch.read_text(), re.MULTILINE)[1]
-    named = [file for file in FILES if file == f"tests/test_{module}.py"]
-    return named + [file for file in FILES if file not in named] if named else FILES[::-1]
+def read_table():
+    return tomllib.loads(TABLE.read_text())["bug"]
 
 
-def verdicts(patch):
-    """The first failures of the unit tests and, for the bugs of tutorials, of the notebook that is to notice."""
-    found = [first_failure(patch, in_order(patch))]
-    if patch.stem.startswith("peers_"):
-        notebook = NOTEBOOKS.get(patch.stem)
-        found.append(notebook and first_failure(patch, ["--nbval", f"notebooks/{notebook}.ipynb"]))
+def misfits(bug):
+    """Say in words where an entry does not fit the code: an empty list if it does."""
+    found = []
+    count = (ROOT / bug["file"]).read_text().count(bug["stands"])
+    if count != 1:
+        found.append(f"what stands occurs {count} times in {bug['file']}")
+    file, *names = bug["test"].partition("[")[0].split("::")
+    text = (ROOT / file).read_text() if (ROOT / file).exists() else ""
+    for kind, name in zip(("class", "def")[-len(names) :], names, strict=True):
+        if f"{kind} {name}" not in text:
+            found.append(f"there is no {name} in {file}")
+    if bug["name"].startswith("peers_") != ("notebook" in bug):
+        found.append("the bugs of tutorials, peers_*, name a notebook, and no others")
+    elif "notebook" in bug and not (ROOT / notebook_of(bug)).exists():
+        found.append(f"there is no {notebook_of(bug)}")
     return found
 
 
+def notebook_of(bug):
+    return f"notebooks/{bug['notebook']}.ipynb"
+
+
+def copy_with(bug, folder):
+    """Copy to a folder what the tests need, and plant the bug there, if one is given."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder)
+    if bug:
+        path = folder / bug["file"]
+        path.write_text(path.read_text().replace(bug["stands"], bug["planted"]))
+
+
+class FirstFailure:
+    """A plugin of pytest that notes the test, the cell or the file that fails first."""
+
+    name = None
+
+    def note(self, report):
+        if report.failed and self.name is None:
+            self.name = report.nodeid
+
+    def pytest_runtest_logreport(self, report):
+        self.note(report)
+
+    def pytest_collectreport(self, report):
+        self.note(report)
+
+
+def run_pytest(folder, arguments, answer):
+    """Run pytest in a copy, in a process forked for it, and send its exit code and first failure.
+
+    What it prints goes to a file beside the copy.
+    """
+    os.setsid()  # so that it can be ended with all processes that it starts
+    printed = os.open(f"{folder}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(printed, stream)
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = folder  # for the processes that tests start
+    sys.path[:] = [folder, *(place for place in sys.path if Path(place) not in TABLE.parents)]
+    code = None
+    failure = FirstFailure()
+    try:
+        options = ["-x", "-p", "no:cacheprovider", f"--basetemp={folder}.tmp"]
+        code = int(importlib.import_module("pytest").main([*options, *arguments], [failure]))
+        package = sys.modules.get("vae_keras")
+        if package and not package.__file__.startswith(folder):
+            print(f"The tests ran on {package.__file__}.")
+            code = None
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    answer.send((code, failure.name))
+    os._exit(0)  # without what the backend does at a normal exit
+
+
+def first_failure(bug, arguments):
+    """Run pytest on a copy with the bug. Returns what failed first, or `None` if all passed."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve() / "copy"
+        copy_with(bug, folder)
+        reader, writer = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=run_pytest, args=(str(folder), arguments, writer))
+        process.start()
+        writer.close()
+        try:
+            if not reader.poll(LIMIT):
+                return f"its time: no end after {LIMIT} s of {' '.join(arguments)}"
+            code, failure = reader.recv()
+        except EOFError:
+            code = failure = None
+        finally:
+            end(process)
+        if failure or code == 0:
+            return failure
+        log = Path(f"{folder}.log").read_text(errors="replace")
+        raise DidNotRunError(f"{' '.join(arguments)} did not run; pytest's code is {code}:\n{log}")
+
+
+def end(process):
+    """End what is left of a run, and of the processes that its tests have started."""
+    with contextlib.suppress(ProcessLookupError):  # all may have ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
+def killers(bug):
+    """Yield what sees the bug, or `None`: a unit test, and for the bugs of tutorials a cell."""
+    expected = bug["test"]
+    killer = first_failure(bug, [expected])
+    if killer is None:
+        other = first_failure(bug, [*REST, "--deselect", expected])
+        killer = other and f"{other}, and not by {expected}"
+    yield killer
+    if "notebook" in bug:
+        yield first_failure(bug, ["--nbval", notebook_of(bug)])
+
+
+def verdict_on(bug):
+    """Look for what sees the bug. Returns whether all that must see it do, and a line."""
+    start = time.perf_counter()
+    try:
+        found = list(killers(bug))
+    except DidNotRunError as error:
+        found = [None]
+        line = f"none: {error}"
+    else:
+        line = " and by ".join(killer or "NONE" for killer in found)
+    word = "killed  " if all(found) else "SURVIVED"
+    seconds = time.perf_counter() - start
+    return all(found), f"{word} {bug['name']} by {line} ({seconds:.0f} s)"
+
+
+def verdict_without_bugs(arguments):
+    """Run tests on a copy without a bug. Returns whether all passed, and a line."""
+    start = time.perf_counter()
+    try:
+        failure = first_failure(None, arguments)
+    except DidNotRunError as error:
+        failure = str(error)
+    what = arguments[-1].partition("::")[0]
+    says = f"FAILS already without any bug: {failure}" if failure else "passes without any bug"
+    return not failure, f"{what} {says} ({time.perf_counter() - start:.0f} s)"
+
+
+def healthy_runs(bugs):
+    """The tests and notebooks that are expected to see bugs, those of a file together."""
+    tests = sorted({bug["test"] for bug in bugs})
+    runs = [list(group) for _, group in groupby(tests, key=lambda test: test.partition("::")[0])]
+    notebooks = sorted({notebook_of(bug) for bug in bugs if "notebook" in bug})
+    return runs + [["--nbval", notebook] for notebook in notebooks]
+
+
+def all_hold(verdict, things):
+    """Take the verdict on each thing, some at once, and print its line. Returns how many held."""
+    with ProcessPoolExecutor(AT_ONCE, FORK) as pool:
+        waiting = [pool.submit(verdict, thing) for thing in things]
+        held = 0
+        for i, done in enumerate(as_completed(waiting), start=1):
+            holds, line = done.result()
+            print(f"[{i}/{len(waiting)}] {line}", flush=True)
+            held += holds
+    return held
+
+
+def chosen(names):
+    """The bugs of these names, or all; ends the program if there is no such bug, or none fits."""
+    bugs = read_table()
+    if unknown := set(names) - {bug["name"] for bug in bugs}:
+        sys.exit(f"There is no bug {', '.join(sorted(unknown))} in {TABLE.name}.")
+    bugs = [bug for bug in bugs if not names or bug["name"] in names]
+    lines = [f"{bug['name']}: {reason}" for bug in bugs for reason in misfits(bug)]
+    if lines:
+        sys.exit("\n".join(lines))
+    return bugs
+
+
 def main():
-    patches = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
-    with ThreadPoolExecutor(2) as pool:
-        healthy = [pool.submit(first_failure, None, FILES)]
-        healthy += [
-            pool.submit(first_failure, None, ["--nbval", f"notebooks/{name}.ipynb"])
-            for name in {*NOTEBOOKS.values()}
-        ]
-        found = [pool.submit(verdicts, patch) for patch in patches]
-        if failed := next(filter(None, (future.result() for future in healthy)), None):
-            pool.shutdown(cancel_futures=True)
-            sys.exit(f"Without any bug planted, {failed} fails already.")
-        survivors = 0
-        for patch, killers in zip(patches, (future.result() for future in found), strict=True):
-            verdict = "killed  " if all(killers) else "SURVIVED"
-            print(
-                f"{verdict}  {patch.stem}  by",
-                "  and by ".join(killer or "NONE" for killer in killers),
-                flush=True,
-            )
-            survivors += not all(killers)
-    print(f"{len(patches) - survivors} killed, {survivors} survived")
-    sys.exit(survivors > 0)
+    bugs = chosen(sys.argv[1:])
+    start = time.perf_counter()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # NumPy's library has threads, of which a forked process makes its own
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    runs = healthy_runs(bugs)
+    if all_hold(verdict_without_bugs, runs) < len(runs):
+        sys.exit("Tests that fail without any bug cannot see one.")
+    killed = all_hold(verdict_on, bugs)
+    minutes = (time.perf_counter() - start) / 60
+    print(f"{killed} killed, {len(bugs) - killed} survived, in {minutes:.0f} minutes")
+    sys.exit(killed < len(bugs))
 
 
 if __name__ == "__main__":

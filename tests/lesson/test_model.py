@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 
 from vae_keras import VAE, ConvVAE, draw_latents, load_vae
 from vae_keras.linear_gaussian import LinearGaussian
+from vae_keras.sampling import MixturePrior
 
 TERMS = ("loss", "reconstruction", "kl")
 
@@ -621,3 +622,10 @@ class TestBadInput:
         ):
             with pytest.raises(ValueError, match=message):
                 VAE(encoder, decoder)
+
+
+def test_sample_decodes_draws_from_the_prior_that_is_given(small_vae):
+    prior = MixturePrior(np.ones(1), np.full((1, 3), 5.0), 0.01 * np.eye(3)[None])
+    z = draw_latents(9, 3, seed=4, prior=prior)
+    expected = small_vae.decoder.predict(z, verbose=0)
+    np.testing.assert_array_equal(small_vae.sample(9, seed=4, prior=prior), expected)

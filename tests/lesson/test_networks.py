@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from vae_keras import ConvVAE
+from vae_keras import ConvVAE, make_optimizer
 from vae_keras.networks import NETWORKS
 
 
@@ -60,3 +60,28 @@ def test_keras_seed_fixes_the_initial_weights():
     keras.utils.set_random_seed(5)
     for one, other in zip(first, ConvVAE(latent_dim=2).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero_at_the_end():
+    optimizer = make_optimizer("default", num_images=1000, epochs=3, batch_size=256)
+    rates = []
+    for step in range(13):  # 4 steps an epoch
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates[0] == 0
+    assert rates[3] == max(rates) == pytest.approx(0.02)
+    assert rates[12] == pytest.approx(0, abs=1e-8)
+    assert np.all(np.diff(rates[:4]) > 0)
+    assert np.all(np.diff(rates[3:]) < 0)
+
+
+def test_the_recipe_of_the_post_takes_kerass_own_rmsprop():
+    configs = []
+    for optimizer in (make_optimizer("keng2017", 1000, 3, 200), keras.optimizers.RMSprop()):
+        configs.append({**optimizer.get_config(), "name": ""})
+    assert configs[0] == configs[1]
+
+
+def test_another_recipe_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"recipe must be one of .*; got 'quick'"):
+        make_optimizer("quick", 1000, 3, 200)

@@ -67,3 +67,15 @@ def test_decoder_test_mode_shows_what_goes_in_and_what_comes_out(rng):
     axes = plots.decoder_test_mode(z, images).axes
     np.testing.assert_allclose([bar.get_height() for bar in axes[3].patches], z[1])
     np.testing.assert_allclose(axes[5].images[0].get_array(), images[1].squeeze())
+
+
+def test_kl_bars_draws_the_most_used_latent_first():
+    (ax,) = plots.kl_bars(np.array([0.1, 3.0, 0.0, 1.5])).axes
+    assert [bar.get_height() for bar in ax.patches] == [3.0, 1.5, 0.1, 0.0]
+
+
+def test_image_grids_puts_each_set_of_images_under_its_name():
+    panels = {"black": np.ones((4, 2, 2, 1)), "white": np.zeros((4, 2, 2, 1))}
+    left, right = plots.image_grids(panels, num_columns=2).axes
+    assert [ax.get_title() for ax in (left, right)] == ["black", "white"]
+    assert [ax.images[0].get_array().max() for ax in (left, right)] == [1, 0]

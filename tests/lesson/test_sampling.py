@@ -124,3 +124,11 @@ def test_manifold_grid_cuts_the_prior_into_cells_of_equal_mass():
     np.testing.assert_allclose(
         stats.norm.cdf(grid[:, 0, 1]), [0.875, 0.625, 0.375, 0.125]
     )  # z_2 upwards
+
+
+def test_a_latent_that_is_hardly_used_keeps_the_normal_prior(rng):
+    z_mean = rng.normal(0, [2.0, 0.05], (500, 2))
+    z_log_var = np.tile([-2.0, 0.0], (500, 1))  # a KL of 0.001 nats an image in the second latent
+    prior = fit_mixture_prior(z_mean, z_log_var, n_components=3)
+    np.testing.assert_array_equal(prior.means[:, 1], 0)
+    np.testing.assert_array_equal(prior.covariances[:, 1], np.tile([0, 1], (3, 1)))
