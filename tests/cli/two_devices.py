@@ -31,15 +31,15 @@ if ON_TENSORFLOW:
 runs.ConvVAE = functools.partial(small_vae, normalised=not ON_TENSORFLOW)
 batches = {}
 run = {"name": "only"}  # the one that trains now
-get_batch = Batches.__getitem__
+choose_rows = Batches.rows
 
 
-def get_and_record(self, i):
-    batch = get_batch(self, i)
+def choose_and_record(self, i):
+    rows = choose_rows(self, i)
     if self.seed is not None:  # those of validation have none
-        batches["{name} {} {}".format(self.epoch, i, **run)] = batch[0]
-    return batch
+        batches["{name} {} {}".format(self.epoch, i, **run)] = self.arrays[0][rows]
+    return rows
 
 
-Batches.__getitem__ = get_and_record
+Batches.rows = choose_and_record
 atexit.register(lambda: np.savez(os.environ["BATCHES"], **batches))

@@ -222,8 +222,9 @@ def make_pipe():
 
     yield make
     for path, writer in writers.items():
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-        writer.join()
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        writer.join()  # with the reader open, however late the writer comes
+        os.close(reader)
 
 
 class TestFolders:

@@ -45,7 +45,7 @@ class TestLossThatIsNoNumber:
         monkeypatch.setattr(runs, "SaveRun", Spy)
         monkeypatch.setattr(runs, "make_optimizer", lambda *_: optimizer)
         assert train() == 2
-        message = f"The loss is NaN or infinite at {place}: {path} is kept."
+        message = f"The loss is NaN or infinite at {place}: {path} stays."
         assert last_line() == f"vae_keras train: {message}"
         assert list(saved) == [1]
         assert path.read_bytes() == saved[1]

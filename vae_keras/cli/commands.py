@@ -50,7 +50,7 @@ def train(
 ):  # fmt: skip
     """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
     if sigma is not None and likelihood == "bernoulli":
-        raise ValueError(f"--sigma {sigma} needs --likelihood gaussian; got bernoulli.")
+        raise ValueError(f"--sigma needs --likelihood gaussian; got {sigma} with bernoulli.")
     if data is None:
         (x_train, _), (x_test, _) = load_mnist()
     else:
