@@ -32,8 +32,9 @@ figures: setup  ## Train the default network on MNIST, and write the figures and
 test: lint unit notebooks-test site-test  ## Lint, run the unit tests on TensorFlow and on JAX, validate the notebooks, and test the site
 
 test-slow: setup  ## Run the tests that take long, and twenty times as many examples of each property
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow --ignore=tests/site
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow tests/lesson/test_properties.py
+	$(MAKE) site-test SITE_MARKS="-m slow"
 
 test-lowest:  ## Run the unit tests on the lowest versions that the requirements allow, in .venv-lowest (needs uv)
 	$(PYTHON) -m venv --clear .venv-lowest
@@ -96,7 +97,7 @@ $(MODELS)/vae_2_latents.keras: | .venv/ready
 
 # what is missing is an error where VAE_KERAS_NEED_SITE is set, as in .ci/run
 site-test: .venv/site  ## Build the site and test it in a browser, where Node.js and Chromium are; say so where they are not
-	@if command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest tests/site; \
+	@if command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest $(SITE_MARKS) tests/site; \
 	else echo "SKIPPED: the site and its tests, which need npm and chromium"; test -z "$$VAE_KERAS_NEED_SITE"; fi
 
 lock:  ## Lock the newest versions that requirements.txt and requirements-site.txt allow (needs uv)

@@ -302,6 +302,19 @@ def test_the_mouse_moves_z(page):
     assert centre == pytest.approx(wanted, abs=1.5)
 
 
+def wait_until_it_rests(page):
+    """Wait for the end of a smooth scroll, however long it takes."""
+    page.evaluate("""() => new Promise((done) => {
+        let last = -1;
+        const look = () => {
+            if (scrollY === last) return done();
+            last = scrollY;
+            setTimeout(look, 200);
+        };
+        look();
+    })""")
+
+
 def test_a_finger_moves_z_and_not_the_page(browser, address):
     phone = {"viewport": {"width": 360, "height": 700}, "has_touch": True, "is_mobile": True}
     moves = (("Start", 0.5, 0.8), ("Move", 0.4, 0.6), ("Move", 0.25, 0.5), ("Move", 0.25, 0.4))
@@ -309,6 +322,7 @@ def test_a_finger_moves_z_and_not_the_page(browser, address):
         page = context.new_page()
         open_explorer(page)
         page.locator("#pad").scroll_into_view_if_needed()
+        wait_until_it_rests(page)
         box = page.locator("#pad").bounding_box()
         before = ink(page, "#digit")
         scrolled = page.evaluate("scrollY")
@@ -327,7 +341,7 @@ def test_keys_move_z_and_not_the_page(page):
     open_explorer(page)
     pad = page.get_by_role("application", name="Latent space")  # as a screen reader finds it
     pad.focus()
-    page.wait_for_timeout(700)  # it scrolls into view, smoothly
+    wait_until_it_rests(page)
     z1, z2 = where(page)
     before = ink(page, "#digit")
     scrolled = page.evaluate("scrollY")
@@ -437,6 +451,7 @@ def test_the_page_weighs_six_megabytes_at_most(page, address):
     assert weight <= 6_000_000
 
 
+@pytest.mark.slow  # seconds say little on a machine that is busy with other tests
 def test_the_first_picture_is_there_within_two_seconds(browser, address):
     shown = "document.querySelector('#pad-status').textContent.startsWith('Click')"
     seconds = []
@@ -450,6 +465,7 @@ def test_the_first_picture_is_there_within_two_seconds(browser, address):
     assert min(seconds) <= 2
 
 
+@pytest.mark.slow
 def test_thirty_pictures_a_second(page):
     page.add_init_script("""window.painted = [];
         const put = CanvasRenderingContext2D.prototype.putImageData;
