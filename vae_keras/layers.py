@@ -13,9 +13,7 @@ from vae_keras._checks import check_same_shapes, is_number
 
 Tensor = Any  # an array of NumPy, or a tensor of the backend that runs
 LIKELIHOODS = ("bernoulli", "gaussian")
-IN_USE = (
-    0.01  # nats: a latent is in use if its KL divergence, averaged over the images, is above it
-)
+IN_USE = 0.01  # nats: a latent is in use if its mean KL divergence is above it
 
 
 def kl_per_latent(z_mean: Tensor, z_log_var: Tensor) -> Tensor:

@@ -200,10 +200,7 @@ class VAE(keras.Model):
         return layers
 
     def _draws(self, x, z_mean, z_log_var, num_samples, seed, verbose):
-        """Yield for some images at a time their slice, log P(X|z) and log P(z) - log Q(z|X).
-
-        The latter two are of shape (images, draws), at most CHUNK of them.
-        """
+        """Yield for some images their slice, log P(X|z) and log P(z)/Q(z|X) (images, draws)."""
         check_count(num_samples, "num_samples")
         rng = np.random.default_rng(seed)
         progress = keras.utils.Progbar(len(x), verbose=verbose, unit_name="image")

@@ -31,9 +31,6 @@ def make_optimizer(recipe: str, num_images: int, epochs: int, batch_size: int) -
     Args:
         recipe: A key of `RECIPES`.
         num_images, epochs, batch_size: What `fit` will be given: the steps that the cosine spans.
-
-    Raises:
-        ValueError: If there is no such recipe.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
