@@ -49,7 +49,7 @@ lint: setup
 
 unit: $(UNIT_NEEDS)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore=tests/site
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/lesson tests/io/test_files.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/lesson/test_properties.py tests/lesson tests/io/test_files.py
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
