@@ -1,8 +1,15 @@
-"""Figures. Each function takes arrays and returns a matplotlib figure; none shows or saves it."""
+"""Figures. Each function takes arrays and returns a matplotlib figure; none shows or saves it.
 
+Here too: the palette and the style of all notebooks, and the table of claims that ends each.
+"""
+
+import math
+import operator
 import textwrap
 
+import matplotlib
 import numpy as np
+from matplotlib import cycler
 from matplotlib.figure import Figure
 
 # ten colours that stay apart for colour-blind readers: after Paul Tol's "muted" scheme
@@ -10,10 +17,81 @@ DIGIT_COLOURS = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
     "#DDAA33", "#CC6677", "#882255", "#AA4499", "#000000",
 )  # fmt: skip
-BLUE = "#0072B2"  # these three from Okabe and Ito's palette
+# Okabe and Ito's palette, made for colour-blind readers, and two greys
+BLUE = "#0072B2"
 VERMILION = "#D55E00"
 GREEN = "#009E73"
+ORANGE = "#E69F00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+BLACK = "#000000"
+GREY = "#777777"
+SILVER = "#BBBBBB"
+DIVERGING = "RdBu_r"  # for values on both sides of zero
+SEQUENTIAL = "cividis"
 INK = {"cmap": "gray_r", "vmin": 0, "vmax": 1}  # black ink on white paper
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK]),
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 90,
+    "figure.figsize": (8, 3.4),
+    "figure.titlesize": 11,
+    "grid.alpha": 0.3,
+    "image.cmap": SEQUENTIAL,
+    "legend.fontsize": 8,
+}
+RELATIONS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "in": lambda number, bounds: bounds[0] <= number <= bounds[1],
+}
+
+
+def use_style():
+    """Give the figures that are drawn from now on the sizes, grids and colours of this package."""
+    matplotlib.rcParams.update(STYLE)
+
+
+def claims(rows):
+    """Print what a notebook claims as a table: each claim, its number, and what it must be.
+
+    Args:
+        rows: tuples of claim, number, relation and bound, such as
+            `("test -ELBO, nats per image", 95.7, "<", 97)`. The relation is one of `RELATIONS`;
+            "in" takes the lowest and the highest number that will do.
+
+    Raises:
+        AssertionError: If a claim does not hold, after the table is printed. It names each.
+    """
+    width = max(len(claim) for claim, *_ in rows)
+    print(f"{'claim':{width}}  {'number':>10}  must be")
+    failed = []
+    for claim, number, relation, bound in rows:
+        finest = min(bound, key=abs) if relation == "in" else bound
+        wanted = " to ".join(map(str, bound)) if relation == "in" else f"{relation} {bound}"
+        print(f"{claim:{width}}  {_as_fine_as(finest, number):>10}  {wanted}")
+        if not RELATIONS[relation](number, bound):
+            failed.append(f"{claim}: {number}, which must be {wanted}")
+    if failed:
+        raise AssertionError("; ".join(failed))
+
+
+def _as_fine_as(bound, number):
+    """Format a number with two decimals more than the first digit of its bound."""
+    if not isinstance(number, float | np.floating):
+        return str(number)
+    if not bound or not math.isfinite(bound):
+        return f"{number:.3g}"
+    exponent = math.floor(math.log10(abs(bound)))
+    if exponent < -4:  # in the units of the bound: 0.00e-12 says that it is far below 1e-12
+        return f"{number / 10.0**exponent:.2f}e{exponent:+03d}"
+    return f"{number:.{max(0, 2 - exponent)}f}"
 
 
 def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()) -> Figure:

@@ -1,5 +1,6 @@
 """The figures: what is drawn is what was given."""
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import colors
@@ -79,3 +80,62 @@ def test_image_grids_puts_each_set_of_images_under_its_name():
     left, right = plots.image_grids(panels, num_columns=2).axes
     assert [ax.get_title() for ax in (left, right)] == ["black", "white"]
     assert [ax.images[0].get_array().max() for ax in (left, right)] == [1, 0]
+
+
+def test_the_style_reaches_the_figures_that_are_drawn_after_it():
+    with matplotlib.rc_context():
+        plots.use_style()
+        drawn = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert matplotlib.rcParams["figure.constrained_layout.use"]
+    assert drawn[:3] == [plots.BLUE, plots.VERMILION, plots.GREEN]
+
+
+class TestClaims:
+    def test_each_is_printed_with_its_number_and_what_that_must_be(self, capsys):
+        plots.claims(
+            [
+                ("loss", 95.712, "<", 97),
+                ("error", np.float32(3e-11), "<=", 1e-7),
+                ("images", 10, "==", 10),
+                ("ratio", 99.34, "in", (90, 110)),
+                ("gap", 0.0312, ">", 0),
+                ("smallest", 0.25, ">=", 0.2),
+            ]
+        )
+        assert capsys.readouterr().out.splitlines() == [
+            "claim         number  must be",
+            "loss            95.7  < 97",
+            "error       0.00e-07  <= 1e-07",
+            "images            10  == 10",
+            "ratio           99.3  90 to 110",
+            "gap           0.0312  > 0",
+            "smallest       0.250  >= 0.2",
+        ]
+
+    @pytest.mark.parametrize(
+        ("number", "relation", "bound"),
+        [
+            (2.0, "<", 2.0),
+            (2.1, "<=", 2.0),
+            (2.0, ">", 2.0),
+            (1.9, ">=", 2.0),
+            (2, "==", 3),
+            ([1], "==", [2]),
+            (0.9, "in", (1, 2)),
+            (2.1, "in", (1, 2)),
+            (float("nan"), "<", 2.0),
+            (float("nan"), ">", 2.0),
+            (float("nan"), "in", (1, 2)),
+        ],
+    )
+    def test_one_that_fails_raises_and_the_message_names_it_alone(
+        self, number, relation, bound, capsys
+    ):
+        with pytest.raises(AssertionError, match=r"^the false one: ") as raised:
+            plots.claims([("a true one", 1, "<", 2), ("the false one", number, relation, bound)])
+        assert "a true one" not in str(raised.value)
+        assert "the false one" in capsys.readouterr().out  # the table is whole
+
+    def test_an_unknown_relation_is_an_error(self):
+        with pytest.raises(KeyError):
+            plots.claims([("a", 1, "=", 1)])
