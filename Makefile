@@ -3,12 +3,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# the site's own models; its tests take some that are trained for one epoch, and a folder beside it
+SITE := site
 MODELS := docs/_build/models
+EPOCHS_64 := 10
+EPOCHS_2 := 5
+SMALL := SITE=docs/_build/small/site MODELS=docs/_build/small/models EPOCHS_64=1 EPOCHS_2=1
+
+# on JAX, only what calls Keras; the properties make up hundreds of models
+ON_JAX := $(addprefix tests/lesson/test_,batches.py evaluation.py layers.py model.py networks.py sampling.py theory.py)
 
 # with `make unit BIN=... UNIT_NEEDS=` the tests run in an environment that stands already, as `make test-lowest` has it
 UNIT_NEEDS := .venv/site
 
-.PHONY: help setup figures test test-slow test-lowest lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
+.PHONY: help setup figures check test test-slow test-lowest lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -28,6 +36,9 @@ setup: .venv/ready  ## Install the locked requirements and the package into .ven
 
 figures: setup  ## Train the default network on MNIST, and write the figures and the model to figures/
 	$(BIN)/python -m vae_keras figures
+
+check: lint  ## Lint, and run the tests of the lesson: an answer in a minute or so
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/lesson
 
 test: lint unit notebooks-test site-test  ## Lint, run the unit tests on TensorFlow and on JAX, validate the notebooks, and test the site
 
@@ -49,14 +60,14 @@ lint: setup
 
 unit: $(UNIT_NEEDS)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore=tests/site
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --ignore=tests/lesson/test_properties.py tests/lesson tests/io/test_files.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal $(ON_JAX)
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py
 
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.coalesce_streams=True --ExecutePreprocessor.record_timing=False \
+	  --Exporter.preprocessors=nbconvert.preprocessors.coalesce_streams --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  --ExecutePreprocessor.extra_arguments="['--IPKernelApp.capture_fd_output=False']" notebooks/*.ipynb
 
@@ -70,7 +81,7 @@ mutants: .venv/site  ## Plant each bug of tests/mutants.toml in a copy, and see 
 	$(BIN)/python tests/run_mutants.py
 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
-	rm -rf site docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
+	rm -rf $(SITE) docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
 	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer docs/_build/extra/notebooks
 	cp -R notebooks figures benchmarks docs/explorer LICENSE CITATION.cff Makefile .github docs/_build/source
 	cp vae_keras/MNIST_NOTICE.md docs/_build/source/vae_keras
@@ -81,7 +92,8 @@ site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODE
 	cp notebooks/*.ipynb docs/_build/extra/notebooks
 	$(BIN)/python docs/explorer_data.py $(MODELS) docs/_build/extra/explorer
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d docs/_build/doctrees docs/_build/source docs/_build/html
-	mv docs/_build/html site
+	mkdir -p $(dir $(SITE))
+	mv docs/_build/html $(SITE)
 
 docs/node_modules/.package-lock.json: docs/package-lock.json
 	npm ci --prefix docs --ignore-scripts --no-audit --no-fund
@@ -89,15 +101,16 @@ docs/node_modules/.package-lock.json: docs/package-lock.json
 # those of `make figures`, if it has run; else trained as it trains them, without writing its figures again
 $(MODELS)/vae.keras: | .venv/ready
 	@mkdir -p $(MODELS)
-	@cp figures/vae.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --output $@
+	@cp figures/vae.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --epochs $(EPOCHS_64) --output $@
 
 $(MODELS)/vae_2_latents.keras: | .venv/ready
 	@mkdir -p $(MODELS)
-	@cp figures/vae_2_latents.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --latent-dim 2 --epochs 5 --output $@
+	@cp figures/vae_2_latents.keras $@ 2>/dev/null || $(BIN)/python -m vae_keras train --latent-dim 2 --epochs $(EPOCHS_2) --output $@
 
 # what is missing is an error where VAE_KERAS_NEED_SITE is set, as in .ci/run
 site-test: .venv/site  ## Build the site and test it in a browser, where Node.js and Chromium are; say so where they are not
-	@if command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) site && $(BIN)/python -m pytest $(SITE_MARKS) tests/site; \
+	@if command -v npm >/dev/null && command -v chromium >/dev/null; then \
+	  $(MAKE) site $(SMALL) && $(SMALL) $(BIN)/python -m pytest -n 2 --dist worksteal $(SITE_MARKS) tests/site; \
 	else echo "SKIPPED: the site and its tests, which need npm and chromium"; test -z "$$VAE_KERAS_NEED_SITE"; fi
 
 lock:  ## Lock the newest versions that requirements.txt and requirements-site.txt allow (needs uv)

@@ -57,10 +57,18 @@ def _numbers(line):
     return [match for match in TOKEN.finditer(line) if match["number"]]
 
 
+def _value(number):
+    return Decimal(number["number"].replace(",", ""))
+
+
+def _last_digit(value):
+    return Decimal(1).scaleb(value.as_tuple().exponent)
+
+
 def _beyond(old, new, percent):
-    stored = Decimal(old["number"].replace(",", ""))
-    difference = abs(Decimal(new["number"].replace(",", "")) - stored)
-    allowed = max(abs(stored) * percent / 100, Decimal(1).scaleb(stored.as_tuple().exponent))
+    stored = _value(old)
+    difference = abs(_value(new) - stored)
+    allowed = max(abs(stored) * percent / 100, _last_digit(stored))
     if difference > allowed:
         yield (
             f"stored {old['number']}, printed {new['number']}: they differ by {difference}, and"

@@ -4,10 +4,16 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# one thread a worker: several would wait for each other, and round their sums in another order
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from small_networks import tiny_vae
 
 from vae_keras import VAE, ConvVAE
 
@@ -40,6 +46,11 @@ def images(rng):
 
 @pytest.fixture
 def small_vae():
+    return tiny_vae(seed=0)
+
+
+@pytest.fixture
+def default_vae():
     return ConvVAE(latent_dim=3, image_shape=(8, 8, 1), seed=0)
 
 

@@ -3,7 +3,33 @@
 import keras
 from keras import layers
 
-from vae_keras import VAE
+from vae_keras import VAE, ConvVAE
+from vae_keras.networks import NETWORKS
+
+
+def tiny_networks(latent_dim, image_shape, dtype=None):
+    """Stand in for the networks of a `ConvVAE`: `ConvVAE(network="tiny")` builds these.
+
+    What makes tests slow is the number of weights, since each is traced, and not their size.
+    """
+    images = keras.Input(image_shape)
+    h = layers.Flatten(dtype=dtype)(images)
+    h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
+    start = keras.initializers.Constant(-3.0)
+    z_mean = layers.Dense(latent_dim, dtype="float32")(h)
+    z_log_var = layers.Dense(latent_dim, bias_initializer=start, dtype="float32")(h)
+    z = keras.Input((latent_dim,))
+    h = layers.Dense(images.shape[1] * images.shape[2] * images.shape[3], dtype=dtype)(z)
+    h = layers.Activation("linear", dtype="float32")(layers.Reshape(image_shape, dtype=dtype)(h))
+    return keras.Model(images, (z_mean, z_log_var)), keras.Model(z, h)
+
+
+NETWORKS["tiny"] = tiny_networks
+
+
+def tiny_vae(**arguments):
+    """A `ConvVAE` of these networks over 8 x 8 grey pixels, with 3 latents."""
+    return ConvVAE(**{"latent_dim": 3, "image_shape": (8, 8, 1), **arguments}, network="tiny")
 
 
 def small_vae(

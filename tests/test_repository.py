@@ -168,9 +168,9 @@ def test_the_lowest_versions_are_tested_on_the_oldest_and_the_newest_python():
 
 def test_the_readme_validates_and_executes_notebooks_as_the_makefile_does():
     readme, makefile = ((ROOT / name).read_text() for name in ("README.md", "Makefile"))
-    options = re.findall(r"--ExecutePreprocessor\S+", makefile)
+    options = re.findall(r"--Ex\w+\.\S+", makefile)
     (section,) = re.findall(r"## Validate these notebooks.*?(?=\n## )", readme, re.DOTALL)
-    assert re.findall(r"--ExecutePreprocessor\S+", section) == options
+    assert re.findall(r"--Ex\w+\.\S+", section) == options
     assert all(re.search(r"@v\d+$", line) for line in re.findall(r"uses: .*", section))
     for path in re.findall(r"notebooks/\w+\.ipynb", section):
         assert (ROOT / path).exists()

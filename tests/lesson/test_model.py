@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
+from small_networks import tiny_vae
 
 from vae_keras import VAE, ConvVAE, draw_latents, load_vae
 from vae_keras.linear_gaussian import LinearGaussian
@@ -157,7 +158,7 @@ class TestElboAndLogLikelihood:
             assert not np.array_equal(estimate(images, 3, seed=1), estimate(images, 3, seed=2))
 
     def test_elbo_leaves_beta_out(self, images):
-        weighted, plain = (ConvVAE(3, image_shape=(8, 8, 1), beta=beta) for beta in (5.0, 1.0))
+        weighted, plain = (tiny_vae(beta=beta) for beta in (5.0, 1.0))
         plain.set_weights(weighted.get_weights())
         np.testing.assert_array_equal(weighted.elbo(images), plain.elbo(images))
 
@@ -178,7 +179,7 @@ class TestTraining:
         ],
     )
     def test_loss_is_reconstruction_plus_beta_kl_in_every_log(self, images, arguments):
-        vae = ConvVAE(3, image_shape=(8, 8, 1), **arguments)
+        vae = tiny_vae(**arguments)
         vae.compile("adam")
         # 24 images in batches of 7: the last batch is a smaller one
         history = vae.fit(
@@ -203,31 +204,31 @@ class TestTraining:
         assert logs["kl"] == pytest.approx(1.0, rel=1e-6)
 
     def test_batch_normalisation_learns_in_training_and_rests_in_evaluation(
-        self, small_vae, images
+        self, default_vae, images
     ):
         def statistics():
-            return [w.numpy() for w in small_vae.non_trainable_variables if "moving" in w.path]
+            return [w.numpy() for w in default_vae.non_trainable_variables if "moving" in w.path]
 
-        small_vae.compile("sgd")
+        default_vae.compile("sgd")
         before = statistics()
         assert (
             len(before) == 10
         )  # mean and variance of two layers in the encoder and three in the decoder
-        small_vae.evaluate(images, verbose=0)
+        default_vae.evaluate(images, verbose=0)
         assert all(np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True))
-        small_vae.fit(images, verbose=0)
+        default_vae.fit(images, verbose=0)
         assert not any(
             np.array_equal(old, new) for old, new in zip(before, statistics(), strict=True)
         )
 
     def test_training_lowers_the_loss(self, images):
-        vae = ConvVAE(3, image_shape=(8, 8, 1))
+        vae = tiny_vae()
         vae.compile(keras.optimizers.Adam(0.01))
         loss = vae.fit(np.round(images[:4]), epochs=60, verbose=0).history["loss"]
         assert loss[-1] < 0.8 * loss[0]
 
     def test_a_learned_sigma_learns(self, images):
-        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        vae = tiny_vae(likelihood="gaussian", sigma=None)
         vae.compile(keras.optimizers.Adam(0.02))
         vae.fit(images, epochs=100, verbose=0)
         sigma = float(np.exp(vae.variational_loss.log_sigma.numpy()))
@@ -245,21 +246,21 @@ class TestOutputs:
         z_mean, z_log_var = small_vae.encoder.predict(images, verbose=0)
         assert z_mean.shape == z_log_var.shape == (24, 3)
 
-    def test_decoder_is_the_sigmoid_of_the_network(self, small_vae, rng):
+    def test_decoder_is_the_sigmoid_of_the_network(self, default_vae, rng):
         z = rng.normal(size=(5, 3), scale=20)
         images, logits = (
-            small_vae.decoder.predict(z, verbose=0),
-            small_vae.decoder_network.predict(z, verbose=0),
+            default_vae.decoder.predict(z, verbose=0),
+            default_vae.decoder_network.predict(z, verbose=0),
         )
         np.testing.assert_allclose(images, 1 / (1 + np.exp(-logits.astype("float64"))), atol=1e-6)
         assert images.dtype == np.float32
         assert (
-            small_vae.count_params()
-            == small_vae.encoder.count_params() + small_vae.decoder.count_params()
+            default_vae.count_params()
+            == default_vae.encoder.count_params() + default_vae.decoder.count_params()
         )
 
     def test_a_gaussian_decoder_gives_the_mean_itself(self, rng):
-        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian")
+        vae = tiny_vae(likelihood="gaussian")
         z = rng.normal(size=(5, 3))
         np.testing.assert_array_equal(
             vae.decoder.predict(z, verbose=0), vae.decoder_network.predict(z, verbose=0)
@@ -305,7 +306,7 @@ class TestSaving:
         ],
     )
     def test_a_loaded_model_is_the_saved_one(self, tmp_path, images, arguments):
-        vae = ConvVAE(**{"latent_dim": 3, "image_shape": (8, 8, 1), **arguments})
+        vae = tiny_vae(**arguments)
         vae.save(tmp_path / "vae.keras")
         loaded = keras.models.load_model(tmp_path / "vae.keras")
         assert type(loaded) is ConvVAE
@@ -322,13 +323,13 @@ class TestSaving:
             np.testing.assert_array_equal(one.numpy(), other.numpy())
         np.testing.assert_array_equal(loaded.reconstruct(images), vae.reconstruct(images))
 
-    def test_what_was_frozen_stays_frozen(self, tmp_path, small_vae):
-        small_vae.encoder.trainable = False
-        small_vae.decoder_network.layers[1].trainable = False
-        small_vae.save(tmp_path / "vae.keras")
+    def test_what_was_frozen_stays_frozen(self, tmp_path, default_vae):
+        default_vae.encoder.trainable = False
+        default_vae.decoder_network.layers[1].trainable = False
+        default_vae.save(tmp_path / "vae.keras")
         loaded = load_vae(tmp_path / "vae.keras")
         kept, before = (
-            [weight.shape for weight in vae.trainable_weights] for vae in (loaded, small_vae)
+            [weight.shape for weight in vae.trainable_weights] for vae in (loaded, default_vae)
         )
         assert kept == before
         assert (
@@ -337,7 +338,7 @@ class TestSaving:
 
     @pytest.mark.parametrize("frozen", ["loss", "model", "all but the loss"])
     def test_a_frozen_loss_and_a_frozen_model_stay_frozen(self, tmp_path, frozen):
-        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        vae = tiny_vae(likelihood="gaussian", sigma=None)
         part = vae.variational_loss if frozen == "loss" else vae
         part.trainable = False
         if frozen == "all but the loss":
@@ -370,7 +371,7 @@ class TestSaving:
     def test_a_model_keeps_its_precision_under_another_global_policy(self, tmp_path, images):
         keras.config.set_dtype_policy("mixed_bfloat16")
         try:
-            vae = ConvVAE(3, image_shape=(8, 8, 1))
+            vae = tiny_vae()
             vae.save(tmp_path / "vae.keras")
             expected = vae.predict(images, verbose=0)
         finally:
@@ -388,7 +389,7 @@ class TestSaving:
                 images, batch_size=7, epochs=1, shuffle=False, verbose=0, validation_data=(images,)
             ).history
 
-        vae = ConvVAE(3, image_shape=(8, 8, 1), likelihood="gaussian", sigma=None)
+        vae = tiny_vae(likelihood="gaussian", sigma=None)
         vae.compile(optimizer)
         fit(vae)
         vae.save(tmp_path / "vae.keras")
@@ -397,10 +398,10 @@ class TestSaving:
         for one, other in zip(loaded.weights, vae.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
 
-    def test_a_new_process_loads_it_in_safe_mode(self, tmp_path, small_vae, images):
-        small_vae.save(tmp_path / "vae.keras")
-        small_vae.encoder.save(tmp_path / "encoder.keras")
-        small_vae.decoder.save(tmp_path / "decoder.keras")
+    def test_a_new_process_loads_it_in_safe_mode(self, tmp_path, default_vae, images):
+        default_vae.save(tmp_path / "vae.keras")
+        default_vae.encoder.save(tmp_path / "encoder.keras")
+        default_vae.decoder.save(tmp_path / "decoder.keras")
         np.save(tmp_path / "x.npy", images)
         program = (
             "import keras, numpy as np\n"
@@ -417,7 +418,7 @@ class TestSaving:
         )
         for name in ("whole", "parts"):
             np.testing.assert_array_equal(
-                np.load(tmp_path / f"{name}.npy"), small_vae.reconstruct(images)
+                np.load(tmp_path / f"{name}.npy"), default_vae.reconstruct(images)
             )
 
     def test_any_two_keras_models_are_saved_with_it(
@@ -499,7 +500,7 @@ class TestReproducibility:
         assert not all(np.array_equal(first[name], other[name]) for name in first)
 
     def test_the_models_own_seed_fixes_the_noise(self, images):
-        one, same, other = (ConvVAE(3, image_shape=(8, 8, 1), seed=seed) for seed in (0, 0, 1))
+        one, same, other = (tiny_vae(seed=seed) for seed in (0, 0, 1))
         for vae in (same, other):
             vae.set_weights(one.get_weights())
         first, again, different = (
@@ -512,10 +513,7 @@ class TestReproducibility:
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 class TestPrecision:
     def test_losses_are_float32_and_close(self, images, policy):
-        vae, exact = (
-            ConvVAE(3, image_shape=(8, 8, 1), seed=0, dtype=policy),
-            ConvVAE(3, image_shape=(8, 8, 1), seed=0),
-        )
+        vae, exact = (tiny_vae(seed=0, dtype=policy), tiny_vae(seed=0))
         exact.set_weights(vae.get_weights())
         outputs = vae(images)
         assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {
@@ -534,7 +532,7 @@ class TestPrecision:
                 "loss"
             ]
 
-        vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy)
+        vae = tiny_vae(dtype=policy)
         vae.compile(keras.optimizers.Adam(0.01))
         loss = fit(vae, 30)
         assert loss[-1] < 0.9 * loss[0]
@@ -546,7 +544,7 @@ class TestPrecision:
 
     def test_the_loss_sees_the_images_unrounded(self, policy):
         x = np.full((1, 8, 8, 1), 0.3003, "float32")  # bfloat16 would make it 0.3008
-        vae = ConvVAE(3, image_shape=(8, 8, 1), dtype=policy, likelihood="gaussian", sigma=0.01)
+        vae = tiny_vae(dtype=policy, likelihood="gaussian", sigma=0.01)
         logits = np.zeros_like(x)
         expected = -stats.norm.logpdf(x, 0, 0.01).sum()
         np.testing.assert_allclose(

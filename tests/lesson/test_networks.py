@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from vae_keras import ConvVAE, make_optimizer
-from vae_keras.networks import NETWORKS
 
 
 def kind_and_output(model):
@@ -32,9 +31,11 @@ def test_keng2017_is_layer_for_layer_the_network_of_the_post():
     assert vae.count_params() == 3_450_502
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_every_trainable_weight_gets_a_gradient(network, rng):
-    vae = ConvVAE(latent_dim=4, network=network)
+@pytest.mark.parametrize(
+    ("network", "dtype"), [("keng2017", None), ("default", None), ("default", "mixed_bfloat16")]
+)
+def test_every_trainable_weight_gets_a_gradient(network, dtype, rng):
+    vae = ConvVAE(latent_dim=4, network=network, dtype=dtype)
     vae.compile(keras.optimizers.SGD(1e-3))
     before = [weight.numpy() for weight in vae.trainable_weights]
     vae.fit(rng.random((8, 28, 28, 1)), epochs=3, verbose=0)

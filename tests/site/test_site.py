@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import zlib
 from collections import namedtuple
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +27,7 @@ from PIL import Image
 from vae_keras import load_mnist, load_vae
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "site"
+SITE = ROOT / os.environ.get("SITE", "site")
 AXE = ROOT / "docs/node_modules/axe-core/axe.min.js"
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
@@ -34,10 +35,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
 EXPLORER = "explorer/index.html"
 NOTEBOOK = "notebooks/07_mnist_vae.html"
-MODELS = {  # that the site was built from
-    "decoder_2d": ROOT / "docs/_build/models/vae_2_latents.keras",
-    "decoder_64d": ROOT / "docs/_build/models/vae.keras",
-}
+# that the site was built from
+FOLDER = ROOT / os.environ.get("MODELS", "docs/_build/models")
+MODELS = {"decoder_2d": FOLDER / "vae_2_latents.keras", "decoder_64d": FOLDER / "vae.keras"}
 FILES = {  # what the explorer loads: the parts of the page that cannot do without
     "ort-wasm-simd-threaded.wasm.zlib": ("pad", "samples", "walk"),
     "ort.wasm.bundle.min.mjs": ("pad", "samples", "walk"),
@@ -147,6 +147,18 @@ def decode(page, name, z):
     return np.reshape(page.evaluate(call, [name, np.asarray(z, "float64").tolist()]), (-1, 28, 28))
 
 
+def eventually(check):
+    """Check again and again, for as long as a minute: a busy machine draws late."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 def data():
     return json.loads(zlib.decompress((SITE / "explorer/data.json.zlib").read_bytes()))
 
@@ -189,12 +201,14 @@ def test_nothing_overflows(page, path):
     page.goto(path)
     for width in (360, 768, 1440):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(100)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        # the theme cuts off or scrolls what is too wide; only code, tables and equations may
-        # scroll, each by itself
-        wide = page.evaluate(TOO_WIDE)
-        assert wide == [], width
+        eventually(functools.partial(nothing_overflows, page, width))
+
+
+def nothing_overflows(page, width):
+    assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    # the theme cuts off or scrolls what is too wide; only code, tables and equations may scroll,
+    # each by itself
+    assert page.evaluate(TOO_WIDE) == [], width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -357,11 +371,14 @@ def test_keys_move_z_and_not_the_page(page):
 
 def expect_shown(page, z, before):
     """The page says that it shows z, and shows it: decoded, and another picture than before."""
-    page.wait_for_timeout(100)
-    assert where(page) == pytest.approx(z, abs=0.03)
-    shown = ink(page, "#digit")
-    np.testing.assert_allclose(shown, decode(page, "decoder_2d", [where(page)])[0], atol=0.02)
-    assert np.abs(shown - before).max() > 0.1
+
+    def shown():
+        assert where(page) == pytest.approx(z, abs=0.03)
+        drawn = ink(page, "#digit")
+        np.testing.assert_allclose(drawn, decode(page, "decoder_2d", [where(page)])[0], atol=0.02)
+        assert np.abs(drawn - before).max() > 0.1
+
+    eventually(shown)
 
 
 def test_each_dot_lies_where_its_digit_is_encoded(page):
@@ -385,11 +402,15 @@ def test_the_buttons_draw_from_either_prior(page):
     names = {"mixture": "the mixture", "normal": "N(0, I)"}
     for button in ("mixture", "mixture", "normal"):
         page.click(f"#draw-{button}")
-        page.wait_for_timeout(400)
-        assert f"100 draws from {names[button]}" in page.text_content("#samples-status")
-        seen.append(ink(page, "#samples"))
-        assert seen[-1].shape == (298, 298)
-        assert np.abs(seen[-1] - seen[-2]).mean() > 0.05
+
+        def drawn(text=f"100 draws from {names[button]}"):
+            assert text in page.text_content("#samples-status")
+            picture = ink(page, "#samples")
+            assert picture.shape == (298, 298)
+            assert np.abs(picture - seen[-1]).mean() > 0.05
+            return picture
+
+        seen.append(eventually(drawn))
 
 
 def test_the_walk_leads_from_one_picked_digit_to_the_other(page):
@@ -399,15 +420,18 @@ def test_the_walk_leads_from_one_picked_digit_to_the_other(page):
     page.locator("#from input").nth(5).check(force=True)
     page.locator("#to input").nth(0).focus()
     page.keyboard.press("ArrowRight")  # a radio button, as every form has them
-    page.wait_for_timeout(200)
-    assert "From the first 5 to the first 1," in page.text_content("#walk-status")
     a = np.array(digits["z"][5])
     b = np.array(digits["z"][1])
     wanted = decode(page, "decoder_64d", [a + (b - a) * step / 10 for step in range(11)])
-    shown = ink(page, "#walk")
-    cells = [shown[:28, 30 * step : 30 * step + 28] for step in range(11)]
-    np.testing.assert_allclose(cells, wanted, atol=0.01)
-    assert np.abs(shown - before).max() > 0.1
+
+    def walked():
+        assert "From the first 5 to the first 1," in page.text_content("#walk-status")
+        shown = ink(page, "#walk")
+        cells = [shown[:28, 30 * step : 30 * step + 28] for step in range(11)]
+        np.testing.assert_allclose(cells, wanted, atol=0.01)
+        assert np.abs(shown - before).max() > 0.1
+
+    eventually(walked)
 
 
 @pytest.mark.parametrize(

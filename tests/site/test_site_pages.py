@@ -1,6 +1,7 @@
 """The built pages, read as text: links and files are there, and nothing is another host's."""
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -8,13 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-SITE = Path(__file__).parents[2] / "site"
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / os.environ.get("SITE", "site")
 bs4 = pytest.importorskip("bs4", reason="the site's packages are not installed: make site")
 if not (SITE / "index.html").exists():
     pytest.skip("there is no site/: make site", allow_module_level=True)
 
 PAGES = sorted(SITE.rglob("*.html"))
-NOTEBOOKS = sorted((SITE.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # the attribute with the address of what is loaded
 LOADED = dict.fromkeys(("img", "script", "source", "iframe", "video"), "src") | {"link": "href"}
 NAVIGATION = [["index"], ["search"], ["next"], ["prev"]]  # <link rel=...> to pages
