@@ -67,7 +67,7 @@ notebooks-test: setup
 
 notebooks: setup  ## Execute all notebooks again, in place
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --Exporter.preprocessors=nbconvert.preprocessors.coalesce_streams --ExecutePreprocessor.record_timing=False \
+	  --Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
 	  --ExecutePreprocessor.extra_arguments="['--IPKernelApp.capture_fd_output=False']" notebooks/*.ipynb
 

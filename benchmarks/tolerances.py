@@ -34,7 +34,7 @@ VARIATIONS = {
 PERCENTAGES = (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 99)
 EXECUTE = (
     "--to=notebook", "--execute", "--log-level=ERROR", "--ExecutePreprocessor.timeout=3600",
-    "--Exporter.preprocessors=nbconvert.preprocessors.coalesce_streams",
+    "--Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor",
     "--ExecutePreprocessor.extra_arguments=['--IPKernelApp.capture_fd_output=False']",
 )  # fmt: skip
 
