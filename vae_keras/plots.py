@@ -102,6 +102,7 @@ def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()) 
     figure, ax = _new_figure(size, title, caption)
     ax.imshow(tiles.squeeze(), **INK)
     ax.set(xticks=[], yticks=[])
+    ax.grid(False)  # a labelled row has a tick: a line of the grid would cross its images
     ax.spines[:].set_visible(False)
     if row_labels:
         num_rows = -(-len(images) // num_columns)

@@ -90,6 +90,13 @@ def test_the_style_reaches_the_figures_that_are_drawn_after_it():
     assert drawn[:3] == [plots.BLUE, plots.VERMILION, plots.GREEN]
 
 
+def test_no_line_of_the_style_s_grid_crosses_the_images_of_a_labelled_row():
+    with matplotlib.rc_context():
+        plots.use_style()
+        figure = plots.image_grid(np.zeros((2, 3, 3, 1)), num_columns=1, row_labels=("a", "b"))
+    assert not any(line.get_visible() for line in figure.axes[0].get_ygridlines())
+
+
 class TestClaims:
     def test_each_is_printed_with_its_number_and_what_that_must_be(self, capsys):
         plots.claims(
