@@ -83,15 +83,14 @@ def claims(rows):
 
 
 def _as_fine_as(bound, number):
-    """Format a number with two decimals more than the first digit of its bound."""
+    """Format a number with three digits of its bound, or of itself where the bound is 0."""
     if not isinstance(number, float | np.floating):
         return str(number)
-    if not bound or not math.isfinite(bound):
-        return f"{number:.3g}"
-    exponent = math.floor(math.log10(abs(bound)))
-    if exponent < -4:  # in the units of the bound: 0.00e-12 says that it is far below 1e-12
-        return f"{number / 10.0**exponent:.2f}e{exponent:+03d}"
-    return f"{number:.{max(0, 2 - exponent)}f}"
+    size = abs(bound) or abs(number) or 1.0
+    exponent = math.floor(math.log10(size)) if math.isfinite(size) else 0
+    if exponent < -4:  # in the units of the bound: 0.0e-12 says that it is far below 1e-12
+        return f"{number / 10.0**exponent:.1f}e{exponent:+03d}"
+    return f"{number:.{max(1, 2 - exponent)}f}"
 
 
 def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()) -> Figure:

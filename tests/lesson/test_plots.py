@@ -112,7 +112,7 @@ class TestClaims:
         assert capsys.readouterr().out.splitlines() == [
             "claim         number  must be",
             "loss            95.7  < 97",
-            "error       0.00e-07  <= 1e-07",
+            "error        0.0e-07  <= 1e-07",
             "images            10  == 10",
             "ratio           99.3  90 to 110",
             "gap           0.0312  > 0",
