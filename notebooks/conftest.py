@@ -1,3 +1,4 @@
 def pytest_collectstart(collector):
-    if hasattr(collector, "skip_compare"):  # the backend's start-up notes on stderr differ from one machine to the next
+    # the backend's start-up notes on stderr differ from one machine to the next
+    if hasattr(collector, "skip_compare"):
         collector.skip_compare += ("stderr",)
