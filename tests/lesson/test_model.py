@@ -1,5 +1,6 @@
 """The model: losses, logs, the ELBO and log P(X) against closed forms, saving, seeds, bad input."""
 
+import os
 import subprocess
 import sys
 
@@ -481,21 +482,26 @@ class TestSaving:
 class TestReproducibility:
     def test_two_processes_with_one_seed_end_with_the_same_weights(self, tmp_path):
         program = (
-            "import keras, numpy as np, sys\n"
-            "from vae_keras import ConvVAE\n"
-            "keras.utils.set_random_seed(int(sys.argv[1]))\n"
+            "import sys\n"
+            "import keras, numpy as np\n"
+            "from small_networks import tiny_vae\n"
             "x = np.random.default_rng(0).random((40, 8, 8, 1), dtype='float32')\n"
-            "vae = ConvVAE(3, image_shape=(8, 8, 1))\n"
-            "vae.compile('adam')\n"
-            "vae.fit(x, batch_size=8, epochs=2, verbose=0)\n"
-            "np.savez(sys.argv[2], *[w.numpy() for w in vae.weights])\n"
+            "for seed in sys.argv[1:]:\n"
+            "    keras.utils.set_random_seed(int(seed))\n"
+            "    vae = tiny_vae()\n"
+            "    vae.compile('adam')\n"
+            "    vae.fit(x, batch_size=8, epochs=2, verbose=0)\n"
+            "    np.savez(seed, *[w.numpy() for w in vae.weights])\n"
         )
         runs = []
-        for i, seed in enumerate("334"):
-            command = [sys.executable, "-c", program, seed, f"{i}.npz"]
-            runs.append(subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL))
-        assert [run.wait() for run in runs] == [0, 0, 0]
-        first, second, other = (np.load(tmp_path / f"{i}.npz") for i in range(3))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        for name, seeds in (("one", "3"), ("two", "43")):  # the second trains another model first
+            (tmp_path / name).mkdir()
+            command = [sys.executable, "-c", program, *seeds]
+            options = {"cwd": tmp_path / name, "env": environment, "stderr": subprocess.DEVNULL}
+            runs.append(subprocess.Popen(command, **options))
+        assert [run.wait() for run in runs] == [0, 0]
+        first, second, other = (np.load(tmp_path / f"{n}.npz") for n in ("one/3", "two/3", "two/4"))
         assert all(np.array_equal(first[name], second[name]) for name in first)
         assert not all(np.array_equal(first[name], other[name]) for name in first)
 

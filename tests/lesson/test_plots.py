@@ -143,6 +143,11 @@ class TestClaims:
         assert "a true one" not in str(raised.value)
         assert "the false one" in capsys.readouterr().out  # the table is whole
 
+    def test_all_that_fail_are_named(self, capsys):
+        with pytest.raises(AssertionError, match=r"^one: 2, .* < 1; two: 3, .* < 1$"):
+            plots.claims([("one", 2, "<", 1), ("two", 3, "<", 1), ("three", 0, "<", 1)])
+        assert len(capsys.readouterr().out.splitlines()) == 4
+
     def test_an_unknown_relation_is_an_error(self):
         with pytest.raises(KeyError):
             plots.claims([("a", 1, "=", 1)])
