@@ -6,6 +6,7 @@ cover, N being at most three times as large. What FOLDER holds already is not ex
 
 --python NAME=PATH  one more variation: the interpreter of another environment, such as one of
                     another Python, or of the lowest versions (`make test-lowest`); may be repeated
+--variation NAME    this one and not all; may be repeated
 --tag               write the tags into the notebooks
 """
 
@@ -136,9 +137,11 @@ def main():
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--variation", action="append", choices=VARIATIONS)
     parser.add_argument("--tag", action="store_true")
     arguments = parser.parse_args()
-    variations = {name: (sys.executable, changed) for name, changed in VARIATIONS.items()}
+    chosen = arguments.variation or VARIATIONS
+    variations = {name: (sys.executable, VARIATIONS[name]) for name in chosen}
     for pair in arguments.python:
         name, _, python = pair.partition("=")
         variations[name] = (python, {})
