@@ -63,6 +63,11 @@ def misfits(bug):
     return found
 
 
+def marks(bug):
+    """The options of pytest that its expected test needs, if it is one of the weekly ones."""
+    return ["-m", "slow"] if bug.get("slow") else []
+
+
 def notebook_of(bug):
     return f"notebooks/{bug['notebook']}.ipynb"
 
@@ -159,7 +164,7 @@ def end(process):
 def killers(bug):
     """Yield what sees the bug, or `None`: a unit test, and for the bugs of tutorials a cell."""
     expected = bug["test"]
-    killer = first_failure(bug, [expected])
+    killer = first_failure(bug, [*marks(bug), expected])
     if killer is None:
         other = first_failure(bug, [*REST, "--deselect", expected])
         killer = other and f"{other}, and not by {expected}"
@@ -197,8 +202,9 @@ def verdict_without_bugs(arguments):
 
 def healthy_runs(bugs):
     """The tests and notebooks that are expected to see bugs, those of a file together."""
-    tests = sorted({bug["test"] for bug in bugs})
-    runs = [list(group) for _, group in groupby(tests, key=lambda test: test.partition("::")[0])]
+    tests = sorted({(*marks(bug), bug["test"]) for bug in bugs})
+    files = groupby(tests, key=lambda test: (test[:-1], test[-1].partition("::")[0]))
+    runs = [[*options, *(test[-1] for test in group)] for (options, _), group in files]
     notebooks = sorted({notebook_of(bug) for bug in bugs if "notebook" in bug})
     return runs + [["--nbval", notebook] for notebook in notebooks]
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from small_networks import tiny_networks
+
+from vae_keras.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -183,6 +186,7 @@ def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(
         "vae_keras.load_mnist", lambda: (digits, digits)
     )  # all else as the reader runs it
+    monkeypatch.setitem(NETWORKS, "default", tiny_networks)
     monkeypatch.chdir(tmp_path)
     exec(compile(lines, "README.md", "exec"), {})
     assert (tmp_path / "vae.keras").exists()

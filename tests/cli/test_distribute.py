@@ -1,6 +1,7 @@
 """Several devices and processes.
 
-Their number is fixed when a backend starts, so each run here is a process of its own.
+Their number is fixed when a backend starts, so each run is a process of its own, and those tests
+run weekly. What each process takes of a batch is tested here, and in lesson/test_batches.py.
 """
 
 import json
@@ -95,6 +96,7 @@ def assert_same_weights(path, other):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.slow
 @BOTH
 def test_two_devices_train_as_one_does(runs, backend):
     folder, printed = runs
@@ -103,6 +105,7 @@ def test_two_devices_train_as_one_does(runs, backend):
     assert_same_weights(folder / backend / "many.keras", folder / backend / "one.keras")
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_resumed_run_on_two_devices_ends_where_an_uninterrupted_one_does(runs, backend):
     folder, printed = runs
@@ -111,6 +114,7 @@ def test_a_resumed_run_on_two_devices_ends_where_an_uninterrupted_one_does(runs,
     assert_same_weights(folder / backend / "interrupted.keras", folder / backend / "many.keras")
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_and_one_of_them_writes(runs):
     folder, printed = runs
     assert results(printed["process_0"])[0] == pytest.approx(results(printed["jax"])[1], abs=0.02)
@@ -119,6 +123,7 @@ def test_two_processes_train_as_one_does_and_one_of_them_writes(runs):
     assert list((folder / "process_1").iterdir()) == []
 
 
+@pytest.mark.slow
 class TestOrder:
     @staticmethod
     def batches(folder, name, run, epoch):
@@ -169,6 +174,7 @@ class TestOrder:
                 np.testing.assert_array_equal(np.concatenate([first, second]), batch)
 
 
+@pytest.mark.slow
 @BOTH
 def test_replicas_draw_different_noise(runs, backend):
     folder, _ = runs
@@ -176,6 +182,7 @@ def test_replicas_draw_different_noise(runs, backend):
     assert len(np.unique(drawn.reshape(8, 64), axis=0)) == 8
 
 
+@pytest.mark.slow
 def test_on_tensorflow_each_replica_normalises_its_own_images_and_the_first_is_saved(runs):
     folder, _ = runs
     x = np.arange(16).reshape(8, 2) / 16

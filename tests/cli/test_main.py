@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ class Noter:
 
 sys.meta_path.insert(0, Noter())
 """
+
+SMALL = Path(__file__).with_name("small_command_line.py")
 
 
 def run(*arguments, **options):
@@ -378,7 +381,7 @@ def test_help_names_each_option_and_says_what_it_does(command, own, capsys):
 
 def test_an_interrupted_run_leaves_the_last_whole_epoch(tmp_path, my_images):
     sizes = ["--epochs", "100000", "--latent-dim", "2"]
-    command = [sys.executable, "-m", "vae_keras", "train", "--data", my_images, *sizes]
+    command = [sys.executable, SMALL, "train", "--data", my_images, *sizes]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # what runs the tests may ignore it, and so would the child
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -28,7 +28,7 @@ def numbers(quick, slow):
     return pytest.mark.parametrize(("number", "seed"), [(quick, 0), many])
 
 
-@numbers(250, 1500)
+@numbers(100, 1500)
 def test_a_damaged_model_is_refused_or_whole(tmp_path, number, seed):
     rng = np.random.default_rng(seed)
     path = tmp_path / "mutant.keras"
@@ -49,7 +49,7 @@ def test_a_damaged_model_is_refused_or_whole(tmp_path, number, seed):
     assert loaded < number / 2  # else the mutations hardly mutate
 
 
-@numbers(60, 400)
+@numbers(30, 400)
 def test_a_forged_model_is_refused_or_a_vae_that_computes(tmp_path, number, seed):
     rng = np.random.default_rng(seed)
     path = tmp_path / "mutant.keras"
@@ -79,7 +79,7 @@ def test_a_forged_model_is_refused_or_a_vae_that_computes(tmp_path, number, seed
     assert others > 0  # else the forgeries hardly forge
 
 
-@numbers(400, 1500)
+@numbers(200, 1500)
 def test_damaged_images_are_refused_or_whole(folder, rng, number, seed):
     path = folder / "mutant.npz"
     other = rng.integers(0, 256, (40, 9, 7), dtype="uint8")
@@ -116,7 +116,7 @@ def test_a_damaged_png_is_refused_or_whole(tmp_path, rng, number, seed):
             assert any(np.array_equal(images[0], whole) for whole in wanted), (i, damage.__name__)
 
 
-@numbers(15, 150)
+@numbers(8, 150)
 def test_the_command_ends_with_one_line(folder, number, seed, capsys):
     rng = np.random.default_rng(seed)
     ConvVAE(2, image_shape=(4, 4, 1)).save(folder / "a.keras")

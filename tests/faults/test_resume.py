@@ -18,7 +18,9 @@ KILLER = Path(__file__).with_name("killer.py")
 
 
 class TestResume:
-    @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+    @pytest.mark.parametrize(
+        "likelihood", [pytest.param("bernoulli", marks=pytest.mark.slow), "gaussian"]
+    )
     def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
         self, folder, train, small_network, monkeypatch, likelihood, capsys
     ):

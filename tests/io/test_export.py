@@ -148,6 +148,7 @@ sys.exit(main(["export", "vae.keras"]))
 """
 
 
+@pytest.mark.slow
 def test_what_jax_saved_is_exported_on_tensorflow(tmp_path, rng):
     z = rng.normal(size=(6, 3)).astype("float32")
     np.save(tmp_path / "z.npy", z)
