@@ -23,11 +23,13 @@ sys.path.insert(0, str(ROOT))
 import nbval_within  # noqa: E402
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}  # TensorFlow's default on some processors alone
 VARIATIONS = {
     "again": {},
+    "oneDNN on": ON,
     "oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
-    "oneDNN AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "oneDNN SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "oneDNN AVX2": {**ON, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "oneDNN SSE4.1": {**ON, "ONEDNN_MAX_CPU_ISA": "SSE41"},
     "OpenBLAS Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
     "one thread": dict.fromkeys((*THREADS, "OPENBLAS_NUM_THREADS"), "1"),
     "two threads": dict.fromkeys((*THREADS, "OPENBLAS_NUM_THREADS"), "2"),
