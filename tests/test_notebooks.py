@@ -89,6 +89,19 @@ class TestNotebook:
         compared = [cell for cell in printing if with_a_number(cell)]
         assert len(compared) >= max(10, 0.9 * len(printing))
 
+    def test_it_prints_numbers_and_ends_in_a_table_of_claims(self, path):
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        printed = "\n".join(o.text for cell in cells for o in compared_outputs(cell))
+        assert re.findall(r".*\b(?:True|False)\b.*", printed) == []
+        assert "plots.claims(" in cells[-1].source
+        assert cells[-1].outputs[0].text.split()[:3] == ["claim", "number", "must"]
+
+    def test_its_figures_have_the_colours_and_the_style_of_the_package(self, path):
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        code = "\n".join(cell.source for cell in cells)
+        assert "plots.use_style()" in code
+        assert re.findall(r"#[0-9A-Fa-f]{6}\b|rcParams|color=\"(?!none)[a-z]+\"", code) == []
+
     def test_it_runs_no_shell_command_and_downloads_nothing(self, path):
         notebook = nbformat.read(path, 4)
         code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
