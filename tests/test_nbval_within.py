@@ -273,11 +273,11 @@ def moved(match, percent, steps_beyond):
 
     The tolerance is written out here once more, so that an error in the plugin's shows.
     """
-    number = Decimal(match[0])
+    digits, e, exponent = match[0].partition("e")
+    number = Decimal(digits)
     unit = Decimal(10) ** number.as_tuple().exponent
     steps = max(abs(number) * percent / 100 // unit, 1) + steps_beyond
-    notation = "e" if "e" in match[0] else "f"
-    return format(number + (steps * unit).copy_sign(number), notation)
+    return format(number + (steps * unit).copy_sign(number), "f") + e + exponent
 
 
 def prove_that_numbers_beyond_their_tolerance_fail(path):
