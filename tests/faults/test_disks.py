@@ -31,7 +31,8 @@ def make_full(request, tmp_path):
     yield make
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     if mounted:
-        subprocess.run(["umount", str(disk)], check=True)
+        # lazily: what another test starts just now may hold a file of it open for a moment
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("size", [4096, 600_000, 1_500_000])

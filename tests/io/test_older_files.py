@@ -3,8 +3,10 @@
 import lzma
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from packaging.version import Version
 
 from vae_keras import VAE, ConvVAE, load_vae
 from vae_keras.cli.main import main
@@ -59,6 +61,10 @@ def test_what_was_frozen_is_frozen_and_nothing_else(unpack):
     assert vae.decoder_network.trainable
 
 
+# its layers are in the file, while a ConvVAE builds its own
+@pytest.mark.skipif(
+    Version(keras.__version__) < Version("3.15"), reason="a newer Keras wrote the layers"
+)
 def test_a_vae_of_two_keras_models_computes_what_it_did_and_trains_on(unpack):
     path, then = unpack("vae.keras")
     vae = load_vae(path)
