@@ -11,7 +11,7 @@ EPOCHS_2 := 5
 SMALL := SITE=docs/_build/small/site MODELS=docs/_build/small/models EPOCHS_64=1 EPOCHS_2=1
 
 # on JAX, only what calls Keras; the properties make up hundreds of models
-ON_JAX := $(addprefix tests/lesson/test_,batches.py evaluation.py layers.py model.py networks.py sampling.py theory.py)
+ON_JAX := $(addprefix tests/lesson/test_,batches.py evaluation.py layers.py model.py networks.py sampling.py theory.py) tests/test_gpu.py
 
 # with `make unit BIN=... UNIT_NEEDS=` the tests run in an environment that stands already, as `make test-lowest` has it
 UNIT_NEEDS := .venv/site
@@ -37,7 +37,12 @@ setup: .venv/ready  ## Install the locked requirements and the package into .ven
 figures: setup  ## Train the default network on MNIST, and write the figures and the model to figures/
 	$(BIN)/python -m vae_keras figures
 
-check: lint  ## Lint, and run the tests of the lesson: an answer in a minute or so
+# one thread a worker: several would wait for each other
+check unit mutants test-slow: export OMP_NUM_THREADS := 1
+check unit mutants test-slow: export TF_NUM_INTRAOP_THREADS := 1
+check unit mutants test-slow: export TF_NUM_INTEROP_THREADS := 1
+
+check: lint  ## Lint, and run the tests of the lesson alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/lesson
 
 test: lint unit notebooks-test site-test  ## Lint, run the unit tests on TensorFlow and on JAX, validate the notebooks, and test the site

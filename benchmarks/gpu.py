@@ -15,21 +15,42 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 from keras import layers
+from record import machine
 
 from vae_keras import ConvVAE, binarize, load_mnist
 from vae_keras._files import atomic_path
+from vae_keras.evaluation import standard_error
 from vae_keras.networks import NETWORKS, _heads, _normed_relu
 
-BATCH_SIZE = 500  # which divides 50 000 and 60 000
 PEAK_RATE = 0.002  # of Adam, reached after the first fiftieth of the time
 TIMED = {"keng2017": 64, "default": 64, "resnet": 32}  # networks and their latents
-DRAWS = 1000  # of z for each image, for -log P(X)
+
+
+class Sizes(NamedTuple):
+    """How much is measured: what the targets speak of, or, with `--quick`, as little as runs."""
+
+    train_images: int = 60000
+    test_images: int = 10000
+    batch_size: int = 500  # which divides 50 000
+    epochs_timed: int = 5
+    matrix: int = 8192  # rows and columns of the product that tells the peak
+    elbo_draws: int = 10  # of z for each image
+    draws: int = 1000  # the same, for -log P(X)
+    images_at_once: int = 100
+    training_share: float = 0.83  # of the minutes; the scores take the rest
+
+
+QUICK = Sizes(
+    train_images=24, test_images=8, batch_size=4, epochs_timed=1, matrix=256, elbo_draws=1,
+    draws=100, images_at_once=4, training_share=0.5,
+)  # fmt: skip
 
 
 def resnet_networks(latent_dim, image_shape, dtype=None):
@@ -76,13 +97,13 @@ class Trainer:
     """A VAE whose epochs run on the device as one compiled function.
 
     Args:
-        network, dtype: As for `ConvVAE`.
+        network: As for `ConvVAE`.
         batch_size: Images of a step.
     """
 
-    def __init__(self, network, batch_size, dtype=None):
+    def __init__(self, network, batch_size):
         keras.utils.set_random_seed(0)
-        self.vae = ConvVAE(TIMED[network], network=network, dtype=dtype)
+        self.vae = ConvVAE(TIMED[network], network=network)
         self.batch_size = batch_size
         self.optimizer = keras.optimizers.Adam(0.0)
         self.optimizer.build(self.vae.trainable_variables)
@@ -170,9 +191,9 @@ def operations_per_image(vae):
     return 3 * 2 * products
 
 
-def operations_a_second(size, dtype):
-    """Those of a large matrix product: what this device reaches at best."""
-    matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
+def operations_a_second(size):
+    """Those of a large float32 matrix product: what this device reaches at best."""
+    matrix = jax.random.normal(jax.random.key(0), (size, size))
     multiply = jax.jit(jnp.matmul)
     multiply(matrix, matrix).block_until_ready()
     seconds = []
@@ -204,6 +225,7 @@ def train_until(end, trainer, x, held_out, write):
     length = max(end - start, 1.0)
     log = []
     best = None
+    least = np.inf
     while (share := (time.perf_counter() - start) / length) < 1:
         rate = PEAK_RATE * min(1.0, 0.02 + 50 * share) * 0.5 * (1 + np.cos(np.pi * share))
         trainer.set_rate(rate)
@@ -211,7 +233,8 @@ def train_until(end, trainer, x, held_out, write):
         entry = {"epoch": len(log) + 1, "seconds": time.perf_counter() - start}
         entry |= {"loss": float(loss), "held_out_neg_elbo": trainer.neg_elbo(held_out)}
         log.append(entry)
-        if entry["held_out_neg_elbo"] <= min(past["held_out_neg_elbo"] for past in log):
+        if entry["held_out_neg_elbo"] < least:
+            least = entry["held_out_neg_elbo"]
             best = jax.tree.map(jnp.copy, trainer.state)
         if len(log) % 10 == 1:
             write(log)
@@ -220,20 +243,19 @@ def train_until(end, trainer, x, held_out, write):
     return best, log
 
 
-def log_likelihood(vae, x, num_samples, batch_size, draws_at_once=50):
+def log_likelihood(vae, x, num_samples, images_at_once, draws_at_once=50):
     """log P(X) of images (n,) by importance sampling, as `VAE.log_likelihood`, on the device."""
-    decoder = vae.decoder_network
-    trained = [variable.value for variable in decoder.trainable_variables]
-    kept = [variable.value for variable in decoder.non_trainable_variables]
+    model = vae.z_to_reconstruction
+    trained = [variable.value for variable in model.trainable_variables]
+    kept = [variable.value for variable in model.non_trainable_variables]
 
     def log_weights(x, mean, log_var, key):
         epsilon = jax.random.normal(key, (draws_at_once, *mean.shape))
         z = mean + jnp.exp(0.5 * log_var) * epsilon  # Equation 13
-        logits, _ = decoder.stateless_call(trained, kept, z.reshape(-1, z.shape[-1]))
-        logits = logits.reshape(draws_at_once, *x.shape)
-        log_p = x * logits - jnp.logaddexp(0.0, logits)
-        ratio = 0.5 * jnp.sum(epsilon**2 - z**2 + log_var, axis=-1)
-        return log_p.sum(axis=(2, 3, 4)) + ratio
+        pairs = jnp.tile(x, (draws_at_once, 1, 1, 1)), z.reshape(-1, z.shape[-1])
+        reconstruction, _ = model.stateless_call(trained, kept, pairs)
+        log_ratio = 0.5 * jnp.sum(epsilon**2 - z**2 + log_var, axis=-1)
+        return log_ratio - reconstruction.reshape(log_ratio.shape)
 
     @jax.jit
     def estimate(x, mean, log_var, keys):
@@ -241,75 +263,83 @@ def log_likelihood(vae, x, num_samples, batch_size, draws_at_once=50):
         return jax.nn.logsumexp(values.reshape(-1, len(x)), axis=0) - jnp.log(num_samples)
 
     found = []
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
+    for start in range(0, len(x), images_at_once):
+        rows = slice(start, start + images_at_once)
         mean, log_var = vae.encoder(x[rows])
         keys = jax.random.split(jax.random.key(start), num_samples // draws_at_once)
         found.append(estimate(x[rows], mean, log_var, keys))
     return np.concatenate(found).astype("float64")
 
 
-def score(vae, x, quick):
-    """-ELBO and -log P(X) of binary images, their means and standard errors in nats per image.
-
-    The latter for fifty images by `VAE.log_likelihood` too, which shares no code with that above.
-    """
+def score(vae, x, sizes):
+    """-ELBO and -log P(X) of binary images, their means and standard errors in nats per image."""
+    on_device = jnp.asarray(x)
     measures = {
-        "test_neg_elbo": -vae.elbo(np.asarray(x), num_samples=1 if quick else 10),
-        "test_nll": -log_likelihood(vae, x, 100 if quick else DRAWS, 4 if quick else 100),
+        "test_neg_elbo": -vae.elbo(x, sizes.elbo_draws),
+        "test_nll": -log_likelihood(vae, on_device, sizes.draws, sizes.images_at_once),
     }
     found = {}
     for name, nats in measures.items():
         found[name] = float(nats.mean())
-        found[f"{name}_standard_error"] = float(nats.std(ddof=1) / np.sqrt(len(nats)))
-    few = np.asarray(x[:50])
-    again = -vae.log_likelihood(few, DRAWS, seed=1)
-    found["nll_of_50_images"] = [float(measures["test_nll"][:50].mean()), float(again.mean())]
-    return {**found, "test_images": len(x), "num_samples": 100 if quick else DRAWS}
+        found[f"{name}_standard_error"] = standard_error(nats)
+    return {**found, "test_images": len(x), "num_samples": sizes.draws}
+
+
+class Record:
+    """What the script found so far, written whole to gpu.json each time that something is added."""
+
+    def __init__(self, folder, **first):
+        self.path = folder / "gpu.json"
+        self.found = first
+
+    def add(self, **more):
+        self.found.update(more)
+        with atomic_path(self.path) as partial:
+            partial.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+
+
+def time_networks(x, sizes, record):
+    """Time an epoch of each network; return the trainer of the last, the deep one."""
+    peak = operations_a_second(sizes.matrix)
+    timings = []
+    for network in TIMED:
+        trainer = Trainer(network, sizes.batch_size)
+        timings.append(time_network(trainer, network, x, peak, sizes.epochs_timed))
+        record.add(timings=timings, peak_teraflops=peak / 1e12)
+    return trainer
+
+
+def measure(minutes, folder, sizes):
+    start = time.perf_counter()
+    device = jax.devices()[0].device_kind
+    versions = {"device": device, "jax": jax.__version__, **machine()}
+    record = Record(folder, minutes=minutes, **sizes._asdict(), **versions)
+    (x_train, _), (x_test, _) = load_mnist()
+    x_train = x_train[: sizes.train_images]
+    split = len(x_train) * 5 // 6
+    x = jnp.asarray(x_train[:split])
+    trainer = time_networks(x, sizes, record)
+    held_out = jnp.asarray(binarize(x_train[split:], seed=0))
+    end = start + 60 * minutes * sizes.training_share
+    best, log = train_until(end, trainer, x, held_out, lambda log: record.add(log=log))
+    chosen = min(log, key=lambda entry: entry["held_out_neg_elbo"])
+    record.add(chosen=chosen, parameters=trainer.vae.count_params())
+    trainer.give_to_model(best)
+    with atomic_path(folder / "resnet.keras") as partial:
+        trainer.vae.save(partial)
+    record.add(**score(trainer.vae, binarize(x_test[: sizes.test_images], seed=0), sizes))
+    shown = {name: value for name, value in record.found.items() if name != "log"}
+    print(json.dumps(shown, indent=1))
+    print(f"Wrote {record.path} and {folder / 'resnet.keras'}")
 
 
 def main():
-    start = time.perf_counter()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=9.0, help="how long it may take in all")
-    parser.add_argument("--output", type=Path, required=True, help="folder for gpu.json")
+    parser.add_argument("--output", type=Path, required=True, help="folder for what it finds")
     parser.add_argument("--quick", action="store_true", help="a rehearsal on few images")
     arguments = parser.parse_args()
-    quick = arguments.quick
-    path = arguments.output / "gpu.json"
-    (x_train, _), (x_test, _) = load_mnist()
-    if quick:
-        x_train = x_train[:24]
-        x_test = x_test[:8]
-    split = len(x_train) * 5 // 6
-    record = {"device": str(jax.devices()[0].device_kind), "jax": jax.__version__}
-    record |= {"keras": keras.__version__, "minutes": arguments.minutes, "quick": quick}
-
-    def write(**more):
-        record.update(more)
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-    x = jnp.asarray(x_train[:split])
-    peak = operations_a_second(256 if quick else 8192, "float32")
-    timings = []
-    for network in TIMED:  # the deep one last, which is then trained
-        trainer = Trainer(network, 4 if quick else BATCH_SIZE)
-        timings.append(time_network(trainer, network, x, peak, 1 if quick else 5))
-        write(timings=timings, peak_teraflops=peak / 1e12)
-    held_out = jnp.asarray(binarize(x_train[split:], seed=0))
-    # the scores take a seventh of the time
-    end = start + 60 * arguments.minutes * (0.5 if quick else 0.83)
-    best, log = train_until(end, trainer, x, held_out, lambda log: write(log=log))
-    chosen = min(log, key=lambda entry: entry["held_out_neg_elbo"])
-    write(chosen=chosen, parameters=trainer.vae.count_params())
-    trainer.give_to_model(best)
-    write(**score(trainer.vae, jnp.asarray(binarize(x_test, seed=0)), quick))
-    with atomic_path(arguments.output / "resnet.keras") as partial:
-        trainer.vae.save(partial)
-    shown = {name: value for name, value in record.items() if name not in ("log", "timings")}
-    print(json.dumps(shown, indent=1))
-    print(f"Wrote {path}")
+    measure(arguments.minutes, arguments.output, QUICK if arguments.quick else Sizes())
 
 
 if __name__ == "__main__":

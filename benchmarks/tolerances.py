@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import nbval_within  # noqa: E402
 
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+)  # fmt: skip
 ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}  # TensorFlow's default on some processors alone
 VARIATIONS = {
     "again": {},
@@ -31,8 +33,8 @@ VARIATIONS = {
     "oneDNN AVX2": {**ON, "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "oneDNN SSE4.1": {**ON, "ONEDNN_MAX_CPU_ISA": "SSE41"},
     "OpenBLAS Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
-    "one thread": dict.fromkeys((*THREADS, "OPENBLAS_NUM_THREADS"), "1"),
-    "two threads": dict.fromkeys((*THREADS, "OPENBLAS_NUM_THREADS"), "2"),
+    "one thread": dict.fromkeys(THREADS, "1"),
+    "two threads": dict.fromkeys(THREADS, "2"),
 }
 PERCENTAGES = (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 99)
 EXECUTE = (
@@ -55,11 +57,15 @@ def execute(notebook, folder, python, environment):
     return executed
 
 
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
 def compared_cells(path):
     """Return the code cells that nbval compares, by their number as nbval counts them."""
-    code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    tags = [cell.metadata.get("tags", []) for cell in code]
-    return {i: cell for i, cell in enumerate(code) if "nbval-ignore-output" not in tags[i]}
+    cells = dict(enumerate(code_cells(path)))
+    tags = {i: cell.metadata.get("tags", []) for i, cell in cells.items()}
+    return {i: cell for i, cell in cells.items() if "nbval-ignore-output" not in tags[i]}
 
 
 def needed(stored, printed):
@@ -71,7 +77,7 @@ def needed(stored, printed):
     percent = 0.0
     for (_, old, key), (_, new, _) in zip(old_texts, new_texts, strict=True):
         words = nbval_within.differences(old[key], new[key], 10**6)
-        if words:  # another text, or a number without a decimal point
+        if words:  # another text, a number without a decimal point, or one that was 0
             return words[0]
         percent = max(percent, *_percentages(old[key], new[key]), 0.0)
     return percent
@@ -83,11 +89,11 @@ def _percentages(old, new):
         stored = nbval_within._value(before)
         difference = abs(nbval_within._value(after) - stored)
         if difference > nbval_within._last_digit(stored):
-            yield float(100 * difference / abs(stored)) if stored else float("inf")
+            yield float(100 * difference / abs(stored))
 
 
 def tag_for(percent):
-    """Return the widest tag of at most three times the percentage, None where none is needed."""
+    """Return the widest tag of at most three times the percentage, None for 0 or above 99."""
     allowed = [n for n in PERCENTAGES if percent <= n <= 3 * percent]
     return f"within-{max(allowed):g}%" if allowed else None
 
@@ -97,7 +103,7 @@ def measure(notebook, variations, folder):
     stored = compared_cells(notebook)
     largest = dict.fromkeys(stored, (0.0, ""))
     for name, (python, environment) in variations.items():
-        printed = compared_cells(execute(notebook, folder / name, python, environment))
+        printed = code_cells(execute(notebook, folder / name, python, environment))
         for i, cell in stored.items():
             found = needed(cell, printed[i])
             before = largest[i][0]
@@ -128,7 +134,9 @@ def report(path, largest):
     for i, (found, name) in largest.items():
         tags = [tag for tag in cells[i].metadata.get("tags", []) if tag.startswith("within")]
         if found or tags:
-            what = found if isinstance(found, str) else f"{found:.3g} %, tag {tag_for(found)}"
+            wanted = None if isinstance(found, str) else tag_for(found)
+            what = found if isinstance(found, str) else f"{found:.3g} %"
+            what += f", tag {wanted}" if wanted else ", which no tag mends" if found else ""
             print(f"{path.stem} cell {i}: {what} ({name}); has {tags[0] if tags else 'no tag'}")
 
 

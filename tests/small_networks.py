@@ -7,19 +7,21 @@ from vae_keras import VAE, ConvVAE
 from vae_keras.networks import NETWORKS
 
 
-def tiny_networks(latent_dim, image_shape, dtype=None):
+def tiny_networks(latent_dim, image_shape, dtype=None, normalised=True):
     """Stand in for the networks of a `ConvVAE`: `ConvVAE(network="tiny")` builds these.
 
     What makes tests slow is the number of weights, since each is traced, and not their size.
     """
     images = keras.Input(image_shape)
     h = layers.Flatten(dtype=dtype)(images)
-    h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
+    if normalised:
+        h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
     start = keras.initializers.Constant(-3.0)
     z_mean = layers.Dense(latent_dim, dtype="float32")(h)
     z_log_var = layers.Dense(latent_dim, bias_initializer=start, dtype="float32")(h)
     z = keras.Input((latent_dim,))
-    h = layers.Dense(images.shape[1] * images.shape[2] * images.shape[3], dtype=dtype)(z)
+    num_values = images.shape[1] * images.shape[2] * images.shape[3]
+    h = layers.Dense(num_values, dtype=dtype)(z)
     h = layers.Activation("linear", dtype="float32")(layers.Reshape(image_shape, dtype=dtype)(h))
     return keras.Model(images, (z_mean, z_log_var)), keras.Model(z, h)
 
@@ -32,20 +34,9 @@ def tiny_vae(**arguments):
     return ConvVAE(**{"latent_dim": 3, "image_shape": (8, 8, 1), **arguments}, network="tiny")
 
 
-def small_vae(
-    network, latent_dim, image_shape, likelihood, sigma, normalised=True, initializer=None
-):
+def small_vae(network, latent_dim, image_shape, likelihood, sigma, **networks):
     """Stand in for the `ConvVAE` of the command line, whose arguments it takes."""
-    kernel = {"kernel_initializer": initializer or "glorot_uniform"}
-    x = keras.Input(image_shape)
-    h = layers.Flatten()(x)
-    if normalised:
-        h = layers.BatchNormalization()(h)
-    q = [layers.Dense(latent_dim, **kernel)(h) for _ in range(2)]
-    z = keras.Input((latent_dim,))
-    pixels = layers.Dense(x.shape[1] * x.shape[2] * x.shape[3], **kernel)(z)
-    decoder = keras.Model(z, layers.Reshape(image_shape)(pixels))
-    return VAE(keras.Model(x, q), decoder, likelihood, sigma)
+    return VAE(*tiny_networks(latent_dim, image_shape, **networks), likelihood, sigma)
 
 
 def dense_vae():
