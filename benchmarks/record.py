@@ -22,6 +22,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from vae_keras import RECIPES, VAE, ConvVAE, binarize, load_mnist, make_optimizer
 from vae_keras._files import atomic_path
@@ -35,6 +36,13 @@ RECIPE_OF = {
     "keng2017_error": "keng2017",
     "best": "long",
     "binarized": "long",
+}
+FIRST_STEPS = 20  # that a record tells of, so that a test can take them again
+ALIKE = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # whose kernels depend on the processor
 }
 NLL_SAMPLES = {"binarized": 5000}  # as Burda et al. take; 100 for the others
 
@@ -52,6 +60,20 @@ class VAE2017(ConvVAE):
         logits = self.decoder_network(z, training=training)
         reconstruction, kl = self.variational_loss((inputs, logits, z_mean, z_log_var))
         return {"images": self.to_mean(logits), "reconstruction": reconstruction, "kl": kl}
+
+
+class Steps(keras.callbacks.Callback):
+    """Logs the losses of each step: those of its batch alone, before its weights change."""
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.log.append({name: round(float(value), 4) for name, value in logs.items()})
 
 
 class Watch(keras.callbacks.Callback):
@@ -143,6 +165,34 @@ def train(vae, x_train, x_test, epochs, batch_size, after_epoch=None, verbose=0)
     return watch.log
 
 
+def first_steps(name, num_steps=FIRST_STEPS, num_images=None, epochs=None):
+    """Train the first steps of a record, in a process of its own.
+
+    They come out alike each time, whatever the number of cores and their load: TensorFlow takes
+    one thread and deterministic operations, which a process cannot leave again.
+
+    Returns:
+        A list with a dict of losses for each step, in nats per image.
+    """
+    options = {"--first-steps": num_steps, "--images": num_images, "--epochs": epochs}
+    words = [str(word) for option, value in options.items() if value for word in (option, value)]
+    command = [sys.executable, __file__, name, *words]
+    environment = {**os.environ, **ALIKE}
+    pipe = subprocess.PIPE
+    done = subprocess.run(command, env=environment, stdout=pipe, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _train_first_steps(name, num_steps, num_images, epochs):
+    tf.config.experimental.enable_op_determinism()
+    vae, x_train, _ = prepare(name, num_images, epochs)
+    x = x_train(0) if callable(x_train) else x_train
+    steps = Steps()
+    options = {"steps_per_epoch": num_steps, "callbacks": [steps], "verbose": 0}
+    vae.fit(x, batch_size=RECIPES[RECIPE_OF[name]].batch_size, **options)
+    return steps.log
+
+
 def prepare(name, num_images=None, epochs=None):
     """Build what a record trains: the compiled VAE, the training images and the test images."""
     (x_train, _), (x_test, _) = load_mnist()
@@ -206,6 +256,7 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
     epochs = epochs or RECIPES[RECIPE_OF[name]].epochs
     vae, x_train, x_test = prepare(name, num_images, epochs)
     record = _begin(name, commit, epochs, vae)
+    record["first_steps"] = first_steps(name, num_images=num_images, epochs=epochs)
 
     def write(log):
         record["log"] = log
@@ -291,10 +342,16 @@ def main():
     parser.add_argument("--epochs", type=int, help="default: what the recipe says")
     images = "train and test on the first images alone, to try it out"
     parser.add_argument("--images", type=int, help=images)
+    steps = "print the losses of the first N steps alone"
+    parser.add_argument("--first-steps", type=int, metavar="N", help=steps)
     folder = "folder of the record (default: benchmarks/records)"
     parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
     options = parser.parse_args()
-    make_record(options.name, options.output, options.images, options.epochs)
+    if options.first_steps:
+        sizes = options.first_steps, options.images, options.epochs
+        print(json.dumps(_train_first_steps(options.name, *sizes)))
+    else:
+        make_record(options.name, options.output, options.images, options.epochs)
 
 
 if __name__ == "__main__":

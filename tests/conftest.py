@@ -1,16 +1,16 @@
-"""Settings and helpers of the unit tests. They run on the backend that KERAS_BACKEND names."""
+"""Settings and helpers of the unit tests. They run on the backend that KERAS_BACKEND names.
+
+Keras is imported where it is needed: the process that hands the tests out would wait for it.
+"""
 
 import os
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from small_networks import tiny_vae
-
-from vae_keras import VAE, ConvVAE
 
 # the same examples in every run; the fixtures that test_properties.py takes only make things
 settings.register_profile(
@@ -25,6 +25,8 @@ settings.load_profile("quick")  # unless pytest's --hypothesis-profile names ano
 
 @pytest.fixture(autouse=True)
 def _seeded():
+    import keras
+
     keras.utils.set_random_seed(1)
 
 
@@ -40,18 +42,37 @@ def images(rng):
 
 
 @pytest.fixture
+def untraced():
+    """TensorFlow runs op by op: to trace a small network takes longer than its few steps."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though .* does not apply to tf.data functions")
+        yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def small_vae():
+    from small_networks import tiny_vae
+
     return tiny_vae(seed=0)
 
 
 @pytest.fixture
 def default_vae():
+    from vae_keras import ConvVAE
+
     return ConvVAE(latent_dim=3, image_shape=(8, 8, 1), seed=0)
 
 
 @pytest.fixture
 def make_dense_vae():
     """Make a VAE of single dense layers over vectors, with the weights given: linear maps."""
+    import keras
+
+    from vae_keras import VAE
 
     def make(encoder_mean, encoder_log_var, decoder, **kwargs):
         (kernel, bias), (log_var, (decoder_kernel, decoder_bias)) = (
@@ -76,6 +97,8 @@ def make_dense_vae():
 @pytest.fixture
 def gradient():
     """The gradient of a scalar function at an array, by the backend's own differentiation."""
+
+    import keras
 
     def by_jax(function, values):
         import jax

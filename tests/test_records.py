@@ -12,7 +12,7 @@ import record  # noqa: E402
 
 SAID = {"command", "commit", "tensorflow", "keras", "numpy", "python", "cpu", "cores", "date"}
 ANEW = "records are made anew on the new order of images"
-# the network of "keng2017_error" is that of "keng2017", and an epoch of it takes 90 seconds
+# the network of "keng2017_error" is that of "keng2017"
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow if name == "keng2017_error" else ())
     for name in record.RECIPE_OF
@@ -22,10 +22,6 @@ COMMITTED = [
     pytest.param(name, marks=pytest.mark.xfail(reason=ANEW, strict=True) if name == "best" else ())
     for name in record.RECIPE_OF
 ]
-# sums of several threads, or of another processor, are rounded in another order: that grows over
-# the steps, most in the KL divergence (4 % were seen on one busy machine) and in what is measured
-# after the last
-TOLERANCES = {"loss": 0.01, "reconstruction": 0.01, "kl": 0.1, "test_neg_elbo": 0.05}
 
 
 class TestRecord:
@@ -43,13 +39,14 @@ class TestRecord:
 
     @pytest.mark.skip(reason=ANEW)
     @pytest.mark.parametrize("name", NAMES)
-    def test_a_fresh_first_epoch_agrees_with_it(self, name):
+    def test_its_first_steps_come_out_again(self, name):
         kept = record.read_record(name)
-        vae, x_train, x_test = record.prepare(name, epochs=kept["epochs"])
-        (fresh,) = record.train(vae, x_train, x_test, 1, kept["batch_size"])
-        assert set(fresh) == set(kept["log"][0])
-        for figure, tolerance in TOLERANCES.items():
-            assert fresh[figure] == pytest.approx(kept["log"][0][figure], rel=tolerance), figure
+        assert len(kept["first_steps"]) == record.FIRST_STEPS
+        few = 5 if name == "keng2017" else record.FIRST_STEPS  # whose 20 take half a minute
+        fresh = record.first_steps(name, few, epochs=kept["epochs"])
+        for step, wanted in zip(fresh, kept["first_steps"][:few], strict=True):
+            # of a thousandth of a nat the last printed digit is more than 1 %
+            assert step == pytest.approx(wanted, rel=0.01, abs=1e-3)
 
 
 def test_the_reported_loss_of_the_2017_error_lacks_what_the_missing_term_says():

@@ -21,8 +21,8 @@ def saved_vae(tmp_path):
 
 
 @pytest.fixture
-def small_network(monkeypatch):
-    """The command line trains a small network, by an optimizer that is traced fast."""
+def small_network(monkeypatch, untraced):
+    """The command line trains a small network, by the simplest optimizer."""
     monkeypatch.setattr(runs, "ConvVAE", make_small_vae)
     monkeypatch.setattr(runs, "make_optimizer", lambda *_: keras.optimizers.SGD(1e-3))
 

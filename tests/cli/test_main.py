@@ -47,17 +47,20 @@ def printed(capsys):
 
 
 class TestCommands:
-    def test_train_prints_its_results_alone_and_saves_the_model(self, tmp_path, my_images):
+    def test_train_prints_its_results_alone_and_saves_the_model(
+        self, tmp_path, my_images, small_network, monkeypatch, capfd
+    ):
+        monkeypatch.chdir(tmp_path)
         sizes = ("--latent-dim", "3", "--epochs", "2", "--batch-size", "8")
-        command = ("-m", "vae_keras", "train", "--data", my_images, *sizes, "--json")
-        trained = run(*command, cwd=tmp_path, check=True)
-        results = json.loads(trained.stdout)
+        assert main(["train", "--data", str(my_images), *sizes, "--json"]) == 0
+        trained = capfd.readouterr()  # what C++ prints too
+        results = json.loads(trained.out)
         assert results["training_images"] == 36
         assert results["test_images"] == 4
         parts = results["reconstruction"] + results["kl"]
         assert results["neg_elbo"] == pytest.approx(parts, abs=0.02)
         assert results["files"] == ["vae.keras"]
-        assert "Epoch 2/2" in trained.stderr  # the progress is there, and not in the way
+        assert "Epoch 2/2" in trained.err  # the progress is there, and not in the way
         assert load_vae(tmp_path / "vae.keras").latent_dim == 3
 
     def test_an_image_folder_trains_too(self, tmp_path, rng, small_network):

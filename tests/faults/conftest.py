@@ -16,7 +16,7 @@ def folder(tmp_path, rng):
 
 
 @pytest.fixture
-def small_network(monkeypatch):
+def small_network(monkeypatch, untraced):
     """The command line trains a small network."""
     monkeypatch.setattr(runs, "ConvVAE", small_vae)
 

@@ -53,8 +53,8 @@ def start(output, midst=None):
     os._exit(code)
 
 
-def stop_while_saving(writer, module, name, number):
-    """Let a function that saving calls stop for ever in the save of that number."""
+def stop_while_saving(writer, module, name):
+    """Let a function that saving calls stop for ever in the run's second save."""
     whole = getattr(module, name)
     saves = []
 
@@ -64,7 +64,7 @@ def stop_while_saving(writer, module, name, number):
             super().on_epoch_end(epoch, logs)
 
     def stop(*arguments, **options):
-        if len(saves) == number:
+        if len(saves) == 2:
             os.write(writer, b"!")
             signal.pause()
         return whole(*arguments, **options)
@@ -86,8 +86,8 @@ def kill(i, rng):
     """Start the `i`-th run and kill it: an odd one while it saves, an even one at any moment."""
     # Keras writes the weights to the archive at its end; once it is whole, it goes to the disk
     midst = (_files.os, "fsync") if i % 4 == 1 else (zipfile.ZipFile, "writestr")
-    child, pipe = start("vae.keras", (*midst, int(rng.integers(2, 4))))
-    select.select([pipe], [], [], None if i % 2 else rng.uniform(0.0, 6.0) if i else 0.5)
+    child, pipe = start("vae.keras", midst)
+    select.select([pipe], [], [], None if i % 2 else rng.uniform(0.0, 3.0) if i else 0.5)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     os.close(pipe)

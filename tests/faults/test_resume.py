@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from vae_keras import ConvVAE, load_vae
 from vae_keras._files import atomic_path
 from vae_keras.cli import runs
-from vae_keras.cli.callbacks import SaveRun
+from vae_keras.cli.callbacks import SaveRun, StopAtInterrupt
+from vae_keras.io.saving import read_record
 
 KILLER = Path(__file__).with_name("killer.py")
 
@@ -91,8 +93,41 @@ class TestResume:
         assert (folder / "vae.keras").read_bytes() == whole[:-1]
 
 
+def test_an_interrupt_that_python_would_drop_ends_the_run_after_its_step(
+    folder, train, small_network, monkeypatch, capsys
+):
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    class Interrupted(SaveRun):
+        def on_train_batch_begin(self, batch, logs=None):
+            steps.append(batch)
+            if len(steps) == 8:  # the third of the second epoch
+                Finalized()
+
+    steps = []
+    monkeypatch.setattr(runs, "SaveRun", Interrupted)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert train() == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert len(steps) == 8
+    assert capsys.readouterr().err.endswith("vae_keras train: interrupted\n")
+    assert read_record(folder / "vae.keras")["epochs done"] == 1
+
+
+def test_a_second_interrupt_ends_the_run_at_once():
+    stop = StopAtInterrupt()
+    stop.hear()
+    with pytest.raises(KeyboardInterrupt):
+        stop.hear()
+
+
 @pytest.mark.parametrize(
-    ("kills", "epochs"), [(4, 12), pytest.param(20, 60, marks=pytest.mark.slow)]
+    ("kills", "epochs"), [(2, 3), pytest.param(20, 21, marks=pytest.mark.slow)]
 )
 def test_runs_killed_at_any_moment_resume_and_lose_nothing(folder, tmp_path_factory, kills, epochs):
     place = tmp_path_factory.mktemp("killed")

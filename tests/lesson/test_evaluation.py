@@ -48,27 +48,27 @@ def test_sample_quality_counts_confident_images_and_the_digits_that_are_seen():
 
 def test_a_classifier_learns_the_digits():
     (x_train, y_train), (x_test, y_test) = load_mnist()
-    classifier = train_classifier(x_train[:6000], y_train[:6000])
-    probabilities, features = classifier.predict(x_test[:2000], batch_size=500, verbose=0)
-    assert (probabilities.argmax(axis=1) == y_test[:2000]).mean() > 0.95
+    classifier = train_classifier(x_train[:4000], y_train[:4000])
+    probabilities, features = classifier.predict(x_test[:1000], batch_size=500, verbose=0)
+    assert (probabilities.argmax(axis=1) == y_test[:1000]).mean() > 0.93
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert features.shape == (2000, 128)
+    assert features.shape == (1000, 128)
 
 
-def test_its_seed_fixes_the_classifier(rng):
-    x = rng.random((300, 28, 28, 1), dtype="float32")
+def test_its_seed_fixes_the_classifier(rng, untraced):
+    x = rng.random((300, 8, 8, 1), dtype="float32")  # two batches: their order counts
 
-    def features(seed):
-        classifier = train_classifier(x, np.arange(300) % 10, epochs=2, seed=seed)
-        return classifier.predict(x, verbose=0)[1]
+    def weights(seed):
+        classifier = train_classifier(x, np.arange(300) % 10, epochs=1, seed=seed)
+        return np.concatenate([weight.ravel() for weight in classifier.get_weights()])
 
-    one = features(0)
-    np.testing.assert_array_equal(one, features(0))
-    assert not np.allclose(one, features(1))
+    one = weights(0)
+    np.testing.assert_array_equal(one, weights(0))
+    assert not np.allclose(one, weights(1))
 
 
-def test_the_classifier_leaves_the_callers_generators_alone(rng):
-    x = rng.random((40, 28, 28, 1), dtype="float32")
+def test_the_classifier_leaves_the_callers_generators_alone(rng, untraced):
+    x = rng.random((40, 8, 8, 1), dtype="float32")
 
     def draws(between):
         keras.utils.set_random_seed(2)

@@ -383,7 +383,7 @@ class TestSaving:
         np.testing.assert_array_equal(fresh["kl"], expected["kl"])
         assert {layer.compute_dtype for layer in (loaded.sampling, vae.sampling)} == {"float32"}
 
-    @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+    @pytest.mark.parametrize("optimizer", ["adam", pytest.param("rmsprop", marks=pytest.mark.slow)])
     def test_save_load_continue_equals_the_uninterrupted_run(self, tmp_path, images, optimizer):
         def fit(vae):
             return vae.fit(

@@ -33,6 +33,8 @@ from vae_keras import model as model_module
 # where each example builds a network; a failing one is shown as it was found, since looking for a
 # simpler one takes minutes
 FEW = settings(max_examples=settings.default.max_examples // 50, phases=[Phase.generate])
+# two examples of the default network take half a minute to trace: `make test-slow` tries forty
+NETWORK = "tiny" if settings.default.max_examples < 2000 else "default"
 
 seeds = st.integers(0, 2**31 - 1)
 betas = st.floats(0, 20) | st.integers(0, 5) | st.floats(0, 2, width=32).map(np.float32)
@@ -51,6 +53,7 @@ def floats(shape, size):
 def conv_vaes(draw, **more):
     """The arguments of a small `ConvVAE`, and images for it."""
     arguments = {"latent_dim": st.integers(1, 5), "beta": betas, "seed": seeds, **more}
+    arguments["network"] = st.just(NETWORK)
     arguments = draw(st.fixed_dictionaries(arguments)) | draw(likelihoods)
     arguments["image_shape"] = draw(
         st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4))
@@ -82,6 +85,7 @@ def make_random_vae(make_dense_vae):
     return make
 
 
+@pytest.mark.usefixtures("untraced")
 class TestModel:
     @FEW
     @given(conv_vaes(), st.integers(1, 8))
@@ -97,7 +101,7 @@ class TestModel:
         assert vae.sample(3, seed=0).shape == (3, *x.shape[1:])
         expected = np.mean(outputs["reconstruction"] + arguments["beta"] * outputs["kl"])
         assert float(vae.losses[0]) == pytest.approx(expected, rel=1e-5)
-        vae.compile("sgd", run_eagerly=True)
+        vae.compile("sgd")
         logs = vae.evaluate(x, batch_size=batch_size, verbose=0, return_dict=True)
         assert logs["loss"] == pytest.approx(
             logs["reconstruction"] + arguments["beta"] * logs["kl"], rel=1e-5
@@ -172,7 +176,7 @@ class TestModel:
         vae, x = make_random_vae(
             seed, num_images, latent_dim, reach=0.0, **loss, beta=beta
         )  # z is ignored, and so the noise
-        vae.compile("sgd", run_eagerly=True)
+        vae.compile("sgd")
         one, other = (
             vae.evaluate(x, batch_size=size, verbose=0, return_dict=True) for size in batch_sizes
         )

@@ -1,6 +1,8 @@
 """What watches a training run of the command line: Keras callbacks, each with one job."""
 
 import math
+import signal
+import threading
 
 import keras
 
@@ -33,6 +35,44 @@ class StopAtNaN(keras.callbacks.Callback):
         step = f"step {min(self.bad_steps)}" if self.bad_steps else "the last step"
         where = f"{step} of epoch {epoch + 1}"
         raise FloatingPointError(f"The loss is NaN or infinite at {where}: {self.path} stays.")
+
+
+class StopAtInterrupt(keras.callbacks.Callback):
+    """Ends training at an interrupt once the step is done, and at a second one at once.
+
+    Python would raise the first wherever it is, and only print it in a finalizer or in a hook of
+    the garbage collector: the run would go on. It listens while it is entered as a context, unless
+    interrupts are ignored or handled otherwise.
+    """
+
+    async_safe = True  # it does not look at the logs
+
+    def __init__(self):
+        super().__init__()
+        self.heard = False
+        in_main = threading.current_thread() is threading.main_thread()
+        self.listens = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def __enter__(self):
+        if self.listens:
+            signal.signal(signal.SIGINT, self.hear)
+        return self
+
+    def __exit__(self, *_):
+        if self.listens:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def hear(self, *_):
+        if self.heard:
+            raise KeyboardInterrupt
+        self.heard = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.heard:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.on_train_batch_end(epoch)
 
 
 class SaveRun(keras.callbacks.Callback):

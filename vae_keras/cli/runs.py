@@ -10,7 +10,7 @@ import keras
 
 from vae_keras._batches import draw_seed
 from vae_keras._files import check_writable
-from vae_keras.cli.callbacks import SaveRun, StopAtNaN
+from vae_keras.cli.callbacks import SaveRun, StopAtInterrupt, StopAtNaN
 from vae_keras.cli.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.io.saving import load_vae, read_record
 from vae_keras.model import VAE, ConvVAE
@@ -104,14 +104,15 @@ def _fit(vae, x_train, x_test, path, record, place):
     callbacks = [bar, StopAtNaN(path)]
     if place.process == 0:
         callbacks.append(SaveRun(path, record))
-    history = vae.fit(
-        place.batches(x_train, batch_size, record["order seed"]),
-        epochs=record["epochs"],
-        initial_epoch=record["epochs done"],
-        validation_data=place.batches(x_test, batch_size),
-        callbacks=callbacks,
-        verbose="auto" if place.process == 0 else 0,
-    )
+    with StopAtInterrupt() as stop:
+        history = vae.fit(
+            place.batches(x_train, batch_size, record["order seed"]),
+            epochs=record["epochs"],
+            initial_epoch=record["epochs done"],
+            validation_data=place.batches(x_test, batch_size),
+            callbacks=[*callbacks, stop],  # the last, so that an epoch that is done is saved
+            verbose="auto" if place.process == 0 else 0,
+        )
     return history.history
 
 
