@@ -68,7 +68,10 @@ def claims(rows):
 
     Raises:
         AssertionError: If a claim does not hold, after the table is printed. It names each.
+        ValueError: If a relation is none of `RELATIONS`.
     """
+    if unknown := {relation for *_, relation, _ in rows} - set(RELATIONS):
+        raise ValueError(f"relation must be one of {tuple(RELATIONS)}; got {unknown.pop()!r}.")
     width = max(len(claim) for claim, *_ in rows)
     print(f"{'claim':{width}}  {'number':>10}  must be")
     failed = []

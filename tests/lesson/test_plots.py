@@ -149,5 +149,5 @@ class TestClaims:
         assert len(capsys.readouterr().out.splitlines()) == 4
 
     def test_an_unknown_relation_is_an_error(self):
-        with pytest.raises(KeyError):
+        with pytest.raises(ValueError, match=r"relation must be one of \('<', .*; got '='"):
             plots.claims([("a", 1, "=", 1)])
