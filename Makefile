@@ -40,9 +40,9 @@ figures: setup  ## Train the default network on MNIST, and write the figures and
 	$(BIN)/python -m vae_keras figures
 
 # one thread a worker: several would wait for each other
-check unit mutants test-slow: export OMP_NUM_THREADS := 1
-check unit mutants test-slow: export TF_NUM_INTRAOP_THREADS := 1
-check unit mutants test-slow: export TF_NUM_INTEROP_THREADS := 1
+check unit test-slow: export OMP_NUM_THREADS := 1
+check unit test-slow: export TF_NUM_INTRAOP_THREADS := 1
+check unit test-slow: export TF_NUM_INTEROP_THREADS := 1
 
 check: lint  ## Lint, and run the tests of the lesson alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/lesson

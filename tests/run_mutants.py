@@ -33,6 +33,7 @@ REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "
 # imports that take long; none of them starts threads or runs an operation of the backend
 IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
 AT_ONCE = 2
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 LIMIT = 1200  # seconds of a run: with some bugs it would never end
 FORK = multiprocessing.get_context("fork")
 
@@ -112,6 +113,8 @@ def run_pytest(folder, arguments, answer):
         os.dup2(printed, stream)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = folder  # for the processes that tests start
+    if "--nbval" not in arguments:  # a notebook is computed with the threads that a reader has
+        os.environ.update(dict.fromkeys(THREADS, "1"))
     sys.path[:] = [folder, *(place for place in sys.path if Path(place) not in TABLE.parents)]
     code = None
     failure = FirstFailure()
