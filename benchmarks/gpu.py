@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 from keras import layers
+from measuring import multiply_adds
 from record import machine
 
 from vae_keras import ConvVAE, binarize, load_mnist
@@ -175,22 +176,6 @@ def seconds_of_an_epoch(trainer, x, repeats):
     return float(np.median(seconds[1:])), seconds[0]
 
 
-def operations_per_image(vae):
-    """Floating-point operations of a training step for an image: thrice those of the products.
-
-    XLA's own count leaves out the convolutions that it hands to cuDNN.
-    """
-    products = 0
-    for layer in [*vae.encoder.layers, *vae.decoder_network.layers]:
-        if isinstance(layer, layers.Dense):
-            products += layer.kernel.shape[0] * layer.kernel.shape[1]
-        elif isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
-            transposed = isinstance(layer, layers.Conv2DTranspose)
-            places = layer.input.shape[1:3] if transposed else layer.output.shape[1:3]
-            products += int(np.prod(layer.kernel.shape)) * places[0] * places[1]
-    return 3 * 2 * products
-
-
 def operations_a_second(size):
     """Those of a large float32 matrix product: what this device reaches at best."""
     matrix = jax.random.normal(jax.random.key(0), (size, size))
@@ -207,7 +192,9 @@ def operations_a_second(size):
 def time_network(trainer, network, x, peak, repeats):
     """Seconds of an epoch of 60 000 images, images a second, and the share of the peak."""
     seconds, first = seconds_of_an_epoch(trainer, x, repeats)
-    rate = operations_per_image(trainer.vae) * len(x) / seconds
+    # of a step, forwards and backwards; XLA's own count lacks the convolutions given to cuDNN
+    operations = 2 * 3 * multiply_adds(trainer.vae)
+    rate = operations * len(x) / seconds
     row = {"network": network, "seconds_of_60000_images": 60000 * seconds / len(x)}
     row |= {"first_epoch_seconds": first, "images_per_second": len(x) / seconds}
     row |= {"teraflops": rate / 1e12, "share_of_peak": rate / peak}

@@ -48,6 +48,13 @@ class Progress:
 progress = Progress()
 
 
+def timed(task):
+    """The seconds that a task takes."""
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
 def interleave(rounds, tasks):
     """Run tasks in turn, round after round, so that all see the same machine.
 
@@ -55,9 +62,7 @@ def interleave(rounds, tasks):
     """
     seconds = {name: [] for name in tasks}
     for _, (name, task) in itertools.product(range(rounds), tasks.items()):
-        start = time.perf_counter()
-        task()
-        seconds[name].append(time.perf_counter() - start)
+        seconds[name].append(timed(task))
     return seconds
 
 
@@ -67,14 +72,11 @@ def ratio(seconds, name, other):
     return statistics.median(a / b for a, b in pairs)
 
 
-def fit_task(vae, x, batch_size):
-    """A task that trains for one epoch, its step already traced."""
-
-    def task():
-        vae.fit(x, batch_size=batch_size, verbose=0)
-
-    task()
-    return task
+def compare(rounds, task, other):
+    """The `ratio` of one task's time to another's; each runs once before, untimed."""
+    tasks = {"task": task, "other": other}
+    interleave(1, tasks)  # traces networks and fills caches
+    return ratio(interleave(rounds, tasks), "task", "other")
 
 
 def images(sizes):

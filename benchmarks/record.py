@@ -205,13 +205,6 @@ def prepare(name, num_images=None, epochs=None):
     return vae, x_train, x_test
 
 
-def seconds_per_epoch(vae, x_train, batch_size):
-    """Seconds that one more epoch takes a VAE whose step has been traced."""
-    start = time.perf_counter()
-    vae.fit(x_train, batch_size=batch_size, verbose=0)
-    return time.perf_counter() - start
-
-
 def machine():
     """What this runs on: a dict of strings and the number of cores."""
     try:
