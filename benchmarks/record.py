@@ -22,7 +22,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from vae_keras import RECIPES, VAE, ConvVAE, binarize, load_mnist, make_optimizer
 from vae_keras._files import atomic_path
@@ -184,6 +183,8 @@ def first_steps(name, num_steps=FIRST_STEPS, num_images=None, epochs=None):
 
 
 def _train_first_steps(name, num_steps, num_images, epochs):
+    import tensorflow as tf  # here, since the script for one GPU imports this file without it
+
     tf.config.experimental.enable_op_determinism()
     vae, x_train, _ = prepare(name, num_images, epochs)
     x = x_train(0) if callable(x_train) else x_train
