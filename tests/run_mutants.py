@@ -204,12 +204,13 @@ def verdict_without_bugs(arguments):
 
 
 def healthy_runs(bugs):
-    """The tests and notebooks that are expected to see bugs, those of a file together."""
+    """The tests that are expected to see bugs, those of a file together.
+
+    That the notebooks pass is not tried again: they take ten minutes, and `make test` runs them.
+    """
     tests = sorted({(*marks(bug), bug["test"]) for bug in bugs})
     files = groupby(tests, key=lambda test: (test[:-1], test[-1].partition("::")[0]))
-    runs = [[*options, *(test[-1] for test in group)] for (options, _), group in files]
-    notebooks = sorted({notebook_of(bug) for bug in bugs if "notebook" in bug})
-    return runs + [["--nbval", notebook] for notebook in notebooks]
+    return [[*options, *(test[-1] for test in group)] for (options, _), group in files]
 
 
 def all_hold(verdict, things):

@@ -47,6 +47,13 @@ def test_every_trainable_weight_gets_a_gradient(network, dtype, rng):
     assert unmoved == []
 
 
+@pytest.mark.parametrize("network", ["keng2017", "default"])
+def test_every_latent_changes_what_is_decoded(network):
+    vae = ConvVAE(latent_dim=4, network=network)
+    origin, *others = vae.decoder_network(np.pad(np.eye(4, dtype="float32"), ((1, 0), (0, 0))))
+    assert all(np.abs(other - origin).max() > 1e-6 for other in others)
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 1), (1, 1, 1), (5, 7, 3), (33, 18, 2), (32, 32, 3)])
 def test_default_takes_images_of_any_shape(shape, rng):
     vae = ConvVAE(latent_dim=2, image_shape=shape)
