@@ -17,14 +17,12 @@ import sys
 from pathlib import Path
 
 import nbformat
+from threads import ONE_THREAD, THREADS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import nbval_within  # noqa: E402
 
-THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
-)  # fmt: skip
 ON = {"TF_ENABLE_ONEDNN_OPTS": "1"}  # TensorFlow's default on some processors alone
 VARIATIONS = {
     "again": {},
@@ -33,7 +31,7 @@ VARIATIONS = {
     "oneDNN AVX2": {**ON, "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "oneDNN SSE4.1": {**ON, "ONEDNN_MAX_CPU_ISA": "SSE41"},
     "OpenBLAS Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
-    "one thread": dict.fromkeys(THREADS, "1"),
+    "one thread": ONE_THREAD,
     "two threads": dict.fromkeys(THREADS, "2"),
 }
 PERCENTAGES = (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 99)

@@ -26,6 +26,9 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+from threads import ONE_THREAD  # noqa: E402
+
 TABLE = ROOT / "tests" / "mutants.toml"
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
 # the quick ones first, since the first failure ends a run
@@ -33,7 +36,6 @@ REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "
 # imports that take long; none of them starts threads or runs an operation of the backend
 IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
 AT_ONCE = 2
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 LIMIT = 1200  # seconds of a run: with some bugs it would never end
 FORK = multiprocessing.get_context("fork")
 
@@ -114,7 +116,7 @@ def run_pytest(folder, arguments, answer):
     os.chdir(folder)
     os.environ["PYTHONPATH"] = folder  # for the processes that tests start
     if "--nbval" not in arguments:  # a notebook is computed with the threads that a reader has
-        os.environ.update(dict.fromkeys(THREADS, "1"))
+        os.environ.update(ONE_THREAD)
     sys.path[:] = [folder, *(place for place in sys.path if Path(place) not in TABLE.parents)]
     code = None
     failure = FirstFailure()
@@ -206,7 +208,7 @@ def verdict_without_bugs(arguments):
 def healthy_runs(bugs):
     """The tests that are expected to see bugs, those of a file together.
 
-    That the notebooks pass is not tried again: they take ten minutes, and `make test` runs them.
+    That the notebooks pass is not tried again: `make test` does, and it takes long.
     """
     tests = sorted({(*marks(bug), bug["test"]) for bug in bugs})
     files = groupby(tests, key=lambda test: (test[:-1], test[-1].partition("::")[0]))

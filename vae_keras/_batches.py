@@ -109,14 +109,8 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
     return options
 
 
-def _as_array(values):
-    values = np.asarray(values)
-    # as Keras does with arrays, but not with batches
-    return values.astype(keras.config.floatx(), copy=False) if values.dtype.kind == "f" else values
-
-
 def _as_batches(options, seed):
-    arrays = [_as_array(options.pop(name)) for name in ("x", "y") if name in options]
+    arrays = [np.asarray(options.pop(name)) for name in ("x", "y") if name in options]
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(f"y must have a row for each of x; got {[len(a) for a in arrays]} rows.")
     batch_size = options.pop("batch_size", 32)

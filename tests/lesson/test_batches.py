@@ -186,15 +186,3 @@ def test_what_is_no_array_is_taken_as_it_comes():
     generator = iter([np.zeros((2, 2))])
     options = {"x": generator, "steps_per_epoch": 1, "shuffle": True}
     assert in_own_order(options) == options
-
-
-def test_float64_images_train_as_float32_ones_do(images):
-    def train(dtype):
-        keras.utils.set_random_seed(3)
-        vae = VAE(*dense_networks(images.shape[1:]))
-        vae.compile("sgd")
-        vae.fit(images.astype(dtype), batch_size=8, verbose=0)
-        return vae.get_weights()
-
-    for one, other in zip(train("float32"), train("float64"), strict=True):
-        np.testing.assert_array_equal(one, other)

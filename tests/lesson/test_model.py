@@ -399,6 +399,7 @@ class TestSaving:
         for one, other in zip(loaded.weights, vae.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
 
+    @pytest.mark.process
     def test_a_new_process_loads_it_in_safe_mode(self, tmp_path, default_vae, images):
         default_vae.save(tmp_path / "vae.keras")
         default_vae.encoder.save(tmp_path / "encoder.keras")
@@ -480,6 +481,7 @@ class TestSaving:
 
 
 class TestReproducibility:
+    @pytest.mark.process
     def test_two_processes_with_one_seed_end_with_the_same_weights(self, tmp_path):
         program = (
             "import sys\n"

@@ -33,8 +33,9 @@ from vae_keras import model as model_module
 # where each example builds a network; a failing one is shown as it was found, since looking for a
 # simpler one takes minutes
 FEW = settings(max_examples=settings.default.max_examples // 50, phases=[Phase.generate])
-# two examples of the default network take half a minute to trace: `make test-slow` tries forty
-NETWORK = "tiny" if settings.default.max_examples < 2000 else "default"
+# the default network takes long to trace: `make test-slow` alone tries it
+SLOWLY = settings.default.max_examples == settings.get_profile("slow").max_examples
+NETWORK = "default" if SLOWLY else "tiny"
 
 seeds = st.integers(0, 2**31 - 1)
 betas = st.floats(0, 20) | st.integers(0, 5) | st.floats(0, 2, width=32).map(np.float32)
