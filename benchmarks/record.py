@@ -1,5 +1,7 @@
 """Trains a network once and records each epoch: `python benchmarks/record.py NAME`.
 
+`python benchmarks/record.py NAME --score` then scores the model that "binarized" keeps.
+
 keng2017        the 2017 network, with the sampler mended
 keng2017_error  the 2017 network as it was, with the error in its sampler
 best            the default network, trained for as long as it pays
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from threads import ONE_THREAD
 
 from vae_keras import RECIPES, VAE, ConvVAE, binarize, load_mnist, make_optimizer
 from vae_keras._files import atomic_path
@@ -37,13 +40,10 @@ RECIPE_OF = {
     "binarized": "long",
 }
 FIRST_STEPS = 20  # that a record tells of, so that a test can take them again
-ALIKE = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # whose kernels depend on the processor
-}
-NLL_SAMPLES = {"binarized": 5000}  # as Burda et al. take; 100 for the others
+ALIKE = {**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"}  # whose kernels depend on the processor
+KEPT = {"binarized"}  # records that keep their model, in half precision
+NLL_SAMPLES = 5000  # of z for each test image, as Burda et al. take, for a model that is kept
+SCORED_AT_ONCE = 250  # images after which the scores so far are written
 
 
 class VAE2017(ConvVAE):
@@ -254,12 +254,15 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
 
     def write(log):
         record["log"] = log
-        with atomic_path(output / f"{name}.json") as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _write(record, name, output)
 
     log = train(vae, x_train, x_test, epochs, record["batch_size"], write, verbose=2)
-    if name != "keng2017_error":  # whose Q is not the one that its encoder was trained for
-        record["nll"] = negative_log_likelihood(vae, x_test[:1000], NLL_SAMPLES.get(name, 100))
+    if name in KEPT:
+        keep(vae, output / f"{name}.npz")
+        (output / f"{name}_nats.npz").unlink(missing_ok=True)  # of the model before
+    elif name != "keng2017_error":  # whose Q is not the one that its encoder was trained for
+        nats = -vae.log_likelihood(x_test[:1000], num_samples=100, verbose=2)
+        record["nll"] = {"num_samples": 100, **summary(nats)}
     record["minutes"] = round((time.perf_counter() - start) / 60, 2)
     record["test_neg_elbo"] = log[-1]["test_neg_elbo"]
     write(log)
@@ -289,15 +292,65 @@ def _begin(name, commit, epochs, vae):
     }
 
 
-def negative_log_likelihood(vae, x, num_samples):
-    """-log P(X) by importance sampling: the mean over the images, and its standard error."""
-    nats = -vae.log_likelihood(x, num_samples=num_samples, verbose=2)
-    return {
-        "images": len(x),
-        "num_samples": num_samples,
-        "mean": round(nats.mean(), 4),
-        "standard_error": round(standard_error(nats), 4),
-    }
+def keep(vae, path):
+    """Write the weights of both networks in half precision, which takes half of the room."""
+    weights = [*vae.encoder.get_weights(), *vae.decoder_network.get_weights()]
+    halves = [array.astype("float16") for array in weights]
+    if not all(np.isfinite(array).all() for array in halves):
+        raise ValueError("a weight is too large for half precision.")
+    with atomic_path(path) as partial:
+        np.savez_compressed(partial, *halves)
+
+
+def kept_model(name, folder=RECORDS):
+    """The VAE whose weights a record keeps."""
+    with np.load(folder / f"{name}.npz") as file:
+        weights = [file[key].astype("float32") for key in file.files]
+    vae = ConvVAE()
+    num_encoder = len(vae.encoder.weights)
+    vae.encoder.set_weights(weights[:num_encoder])
+    vae.decoder_network.set_weights(weights[num_encoder:])
+    return vae
+
+
+def score(name, output=RECORDS, num_images=None):
+    """Score the kept model on the test images: -ELBO and -log P(X), image by image.
+
+    What was scored before a stop is in NAME_nats.npz, and is not scored again. The means go into
+    the record.
+    """
+    path = output / f"{name}_nats.npz"
+    vae = kept_model(name, output)
+    x = binarize(load_mnist()[1][0][:num_images], seed=0)
+    nats = {"neg_elbo": -vae.elbo(x, num_samples=10, seed=0), "nll": np.full(len(x), np.nan)}
+    if path.exists():
+        with np.load(path) as file:
+            nats["nll"] = file["nll"][: len(x)]
+    bar = keras.utils.Progbar(len(x), unit_name="image")
+    for first in range(0, len(x), SCORED_AT_ONCE):
+        rows = slice(first, first + SCORED_AT_ONCE)
+        if np.isnan(nats["nll"][rows]).any():
+            nats["nll"][rows] = -vae.log_likelihood(x[rows], NLL_SAMPLES, seed=first)
+            with atomic_path(path) as partial:
+                np.savez(partial, **nats)
+        bar.update(min(rows.stop, len(x)))
+    record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
+    record["nll"] = {"num_samples": NLL_SAMPLES, **summary(nats["nll"])}
+    record["neg_elbo"] = {"num_samples": 10, **summary(nats["neg_elbo"])}
+    record["scored"] = {"commit": _commit(), **machine()}
+    _write(record, name, output)
+
+
+def summary(nats):
+    """How many images were scored, their mean, and its standard error."""
+    mean = round(float(np.mean(nats)), 4)
+    error = round(standard_error(nats), 4)
+    return {"images": len(nats), "mean": mean, "standard_error": error}
+
+
+def _write(record, name, output):
+    with atomic_path(output / f"{name}.json") as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _version(package):
@@ -338,12 +391,18 @@ def main():
     parser.add_argument("--images", type=int, help=images)
     steps = "print the losses of the first N steps alone"
     parser.add_argument("--first-steps", type=int, metavar="N", help=steps)
+    scored = "score the model that the record keeps, on all test images (takes an hour)"
+    parser.add_argument("--score", action="store_true", help=scored)
     folder = "folder of the record (default: benchmarks/records)"
     parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
     options = parser.parse_args()
     if options.first_steps:
         sizes = options.first_steps, options.images, options.epochs
         print(json.dumps(_train_first_steps(options.name, *sizes)))
+    elif options.score:
+        if options.name not in KEPT:
+            parser.error(f"--score takes {', '.join(KEPT)}, which keeps its model.")
+        score(options.name, options.output, options.images)
     else:
         make_record(options.name, options.output, options.images, options.epochs)
 

@@ -65,6 +65,7 @@ notebooks/*
 ```{toctree}
 :hidden:
 :caption: More
+benchmarks/README
 benchmarks/RESULTS
 benchmarks/SCALING
 The data and its licence <vae_keras/MNIST_NOTICE>

@@ -1,10 +1,14 @@
 """The recorded long runs: whole, and what their commands give, as a fresh first epoch tells."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vae_keras import ConvVAE, binarize, load_mnist
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -42,7 +46,7 @@ class TestRecord:
     def test_its_first_steps_come_out_again(self, name):
         kept = record.read_record(name)
         assert len(kept["first_steps"]) == record.FIRST_STEPS
-        few = 5 if name == "keng2017" else record.FIRST_STEPS  # whose 20 take half a minute
+        few = 5 if name == "keng2017" else record.FIRST_STEPS  # whose 20 take the longest
         fresh = record.first_steps(name, few, epochs=kept["epochs"])
         for step, wanted in zip(fresh, kept["first_steps"][:few], strict=True):
             # of a thousandth of a nat the last printed digit is more than 1 %
@@ -54,6 +58,74 @@ def test_the_reported_loss_of_the_2017_error_lacks_what_the_missing_term_says():
         whole = entry["test_loss_reported"] + entry["test_missing"]
         assert whole == pytest.approx(entry["test_neg_elbo"], abs=0.5)
         assert entry["test_loss_reported"] < entry["test_neg_elbo"]
+
+
+def said_of(name):
+    """What the tables must say of a record, as they print it."""
+    kept = json.loads((record.RECORDS / f"{name}.json").read_text())
+    nll = kept.get("nll") or {
+        "mean": kept.get("test_nll"), "standard_error": kept.get("test_nll_standard_error")
+    }  # fmt: skip
+    said = [f"{kept['test_neg_elbo']:.2f}", kept["commit"][:7], f"`{kept['command']}`"]
+    said += [f"{nll['mean']:.2f}"] if nll["mean"] else []
+    said += [f"± {nll['standard_error']:.2f}"] if nll.get("standard_error") else []
+    epochs = kept["epochs"] if "epochs" in kept else kept["chosen"]["epoch"]
+    return [*said, f"| {epochs} |", *([kept["date"]] if "date" in kept else [])]
+
+
+@pytest.mark.parametrize("name", [*record.RECIPE_OF, "gpu"])
+def test_the_table_of_records_says_what_they_hold(name):
+    lines = (BENCHMARKS / "README.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| [{name}](records/{name}.json)")]
+    assert [text for text in said_of(name) if text not in row] == []
+
+
+class TestKeptModel:
+    """What is scored is what is kept: the weights in half precision, image by image."""
+
+    @pytest.fixture
+    def kept(self, tmp_path, monkeypatch):
+        """The default network as it starts, kept in a folder, with an empty record beside it."""
+        monkeypatch.setattr(record, "NLL_SAMPLES", 3)
+        monkeypatch.setattr(record, "SCORED_AT_ONCE", 2)
+        vae = ConvVAE(seed=0)
+        record.keep(vae, tmp_path / "binarized.npz")
+        (tmp_path / "binarized.json").write_text("{}")
+        return vae
+
+    def test_its_weights_are_the_rounded_ones(self, kept, tmp_path):
+        model = record.kept_model("binarized", tmp_path)
+        for part in ("encoder", "decoder_network"):
+            weights = getattr(model, part).get_weights(), getattr(kept, part).get_weights()
+            for one, other in zip(*weights, strict=True):
+                np.testing.assert_array_equal(one, other.astype("float16").astype("float32"))
+
+    def test_a_weight_too_large_for_half_precision_is_refused(self, kept, tmp_path):
+        kept.encoder.get_layer("z_mean").bias.assign(np.full(64, 1e6))
+        with (
+            np.errstate(over="ignore"),
+            pytest.raises(ValueError, match="too large for half precision"),
+        ):
+            record.keep(kept, tmp_path / "other.npz")
+        assert not (tmp_path / "other.npz").exists()
+
+    def test_every_image_is_scored_once_and_a_stopped_score_goes_on(self, kept, tmp_path):
+        done = tmp_path / "binarized_nats.npz"
+        np.savez(done, nll=[7.0, 8.0, np.nan, np.nan])  # as if it had been stopped half-way
+        record.score("binarized", tmp_path, num_images=4)
+        x = binarize(load_mnist()[1][0][:4], seed=0)
+        fresh = -record.kept_model("binarized", tmp_path).log_likelihood(x[2:], 3, seed=2)
+        with np.load(done) as file:
+            np.testing.assert_allclose(file["nll"], [7.0, 8.0, *fresh], rtol=1e-6)
+        scored = json.loads((tmp_path / "binarized.json").read_text())
+        wanted = {"images": 4, "mean": (15 + fresh.sum()) / 4}
+        assert {name: scored["nll"][name] for name in wanted} == pytest.approx(wanted, abs=1e-4)
+
+    def test_a_record_that_keeps_no_model_is_not_scored(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["record.py", "best", "--score"])
+        with pytest.raises(SystemExit):
+            record.main()
+        assert "--score takes binarized" in capsys.readouterr().err
 
 
 class Trained(Exception):  # noqa: N818
