@@ -6,7 +6,7 @@ BIN := .venv/bin
 # the site's own models; its tests take some that are trained for one epoch, and a folder beside it
 SITE := site
 MODELS := docs/_build/models
-EPOCHS_64 := 10
+EPOCHS_64 := 9
 EPOCHS_2 := 5
 SMALL := SITE=docs/_build/small/site MODELS=docs/_build/small/models EPOCHS_64=1 EPOCHS_2=1
 
@@ -68,7 +68,7 @@ lint: setup
 
 unit: $(UNIT_NEEDS)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/test_notebooks.py --ignore=tests/site
-	$(JAX_QUICKLY) $(BIN)/python -m pytest -n 2 --dist worksteal -k "not process" $(ON_JAX)
+	$(JAX_QUICKLY) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not process" $(ON_JAX)
 
 notebooks-test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/test_notebooks.py

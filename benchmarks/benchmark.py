@@ -13,9 +13,9 @@ import measuring
 import numpy as np
 import tensorflow as tf
 from measuring import compare, images, interleave, progress, ratio
-from record import build, read_record
+from record import build
 from results import Row, table, write_results
-from runs import training_runs
+from runs import default_recipe, fast_recipe, long_recipe, training_runs
 from step_profile import profile_fit
 
 from vae_keras import RECIPES, load_mnist
@@ -42,68 +42,6 @@ class Sizes(NamedTuple):
 
 
 QUICK = Sizes(2000, 200, epochs=1, keras_io_epochs=1, seeds=2, rounds=2, steps=2, draws=100)
-
-
-def fast_recipe(sizes):
-    """Target 1: the time to the quality that the 2017 network has after its epochs."""
-    runs = training_runs(sizes)
-    n = len(runs.network_2017)
-    nats = runs.network_2017[-1]["test_neg_elbo"]
-    seconds_2017 = runs.network_2017[-1]["seconds"]
-    seconds = statistics.median(first_to_reach(nats, log) for log in runs.fast)
-    target = f"Recipe `fast`: time to the 2017 network's test -ELBO after {n} epochs, {nats:.2f}"
-    reached = seconds < np.inf
-    measured = f"{seconds:.1f} s, median of {sizes.seeds} seeds" if reached else "not reached"
-    share = f"1/{seconds_2017 / seconds:.1f}" if reached else ""
-    row = Row(target, measured, share, "at most 1/50", seconds <= seconds_2017 / 50)
-    ends = [f"{log[-1]['test_neg_elbo']:.2f} in {log[-1]['seconds']:.1f} s" for log in runs.fast]
-    note = (
-        f"Recipe `fast`, all of its epochs: -ELBO {', '.join(ends)} (one figure a seed). The clock "
-        "runs from the call of `fit`, tracing included, evaluations left out. "
-        f"{n} epochs of the 2017 network: {seconds_2017:.0f} s, "
-        "extrapolated from one epoch before these runs and one after them, tracing left out."
-    )
-    return [row], [note]
-
-
-def first_to_reach(nats, log):
-    """Seconds until the first epoch that ends with a test -ELBO of at most `nats`, or infinity."""
-    return min((e["seconds"] for e in log if e["test_neg_elbo"] <= nats), default=np.inf)
-
-
-def default_recipe(sizes):
-    """Target 2: what the recipe of `make figures` reaches, and when."""
-    runs = training_runs(sizes)
-    end = runs.default[-1]
-    nats = end["test_neg_elbo"]
-    faster = runs.network_2017[-1]["seconds"] / end["seconds"]
-    target = "Recipe `default`, that of `make figures`: test -ELBO, and time against those epochs"
-    measured = f"{nats:.2f} nats in {end['seconds']:.1f} s"
-    met = nats <= 95.0 and faster >= 15
-    return [Row(target, measured, f"1/{faster:.1f}", "at most 95.0 nats, 1/15", met)], []
-
-
-def long_recipe(sizes):
-    """Target 3: the recorded run that was given the time of the 2017 network's epochs."""
-    runs = training_runs(sizes)
-    best = read_record("best")
-    nats = best["test_neg_elbo"]
-    nll = best["nll"]
-    # from epochs measured in this run, since a record may come from a busier or another machine
-    seconds = best["epochs"] * runs.default[-1]["seconds"] / len(runs.default)
-    share = f"{seconds / runs.network_2017[-1]['seconds']:.2f}"
-    target = "Recipe `long`, about that time once: test -ELBO of a recorded run"
-    measured = f"{nats:.2f} nats in {seconds:.0f} s"
-    row = Row(target, measured, share, "below 92 would be remarkable", nats < 92)
-    note = (
-        f"Recorded run by recipe `{best['recipe']}`: {best['epochs']} epochs, "
-        f"{best['parameters']:,} parameters, test -ELBO {nats:.2f}, "
-        f"importance-sampled -log P(X) {nll['mean']:.2f} (first {nll['images']} test images, "
-        f"{nll['num_samples']} samples each), commit {best['commit']}, {best['date']}, "
-        f"`{best['command']}`. Its seconds in the table are its number of epochs times what an "
-        "epoch of recipe `default` took in this run."
-    )
-    return [row], [note]
 
 
 def step_2017(sizes):

@@ -28,7 +28,7 @@ from record import machine
 from vae_keras import ConvVAE, binarize, load_mnist
 from vae_keras._files import atomic_path
 from vae_keras.evaluation import standard_error
-from vae_keras.networks import NETWORKS, _heads, _normed_relu
+from vae_keras.networks import NETWORKS, _heads
 
 PEAK_RATE = 0.002  # of Adam, reached after the first fiftieth of the time
 TIMED = {"keng2017": 64, "default": 64, "resnet": 32}  # networks and their latents
@@ -54,7 +54,7 @@ QUICK = Sizes(
 )  # fmt: skip
 
 
-def resnet_networks(latent_dim, image_shape, dtype=None):
+def resnet_networks(latent_dim, image_shape, dtype=None, activation=None):
     """Residual blocks of 3 x 3 convolutions each way, two at each size: 28, 14 and 7."""
     height, width, channels = image_shape
     rows = -(-height // 4)
@@ -89,6 +89,11 @@ def _two_blocks(h, dtype):
             change = layers.Conv2D(h.shape[-1], 3, padding="same", dtype=dtype)(change)
         h = layers.Add(dtype=dtype)([h, change])
     return h
+
+
+def _normed_relu(h, dtype):
+    h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
+    return layers.ReLU(dtype=dtype)(h)
 
 
 NETWORKS["resnet"] = resnet_networks

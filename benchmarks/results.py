@@ -7,6 +7,7 @@ from measuring import progress
 from record import machine, read_record
 
 from vae_keras._files import atomic_path
+from vae_keras.plots import BLUE, GREEN, VERMILION
 
 
 class Row(NamedTuple):
@@ -35,10 +36,10 @@ def picture(runs):
     figure = Figure((8, 4.5), dpi=120, layout="constrained")
     ax = figure.subplots()
     lines = {
-        "default network, recipe default": (runs.default, "#0072B2", "o"),
-        "default network, recipe fast": (runs.fast[0], "#009E73", "s"),
+        "default network, recipe default": (runs.default[0], BLUE, "o"),
+        "default network, recipe fast": (runs.fast[0], GREEN, "s"),
         "keras.io's example, 64 latents": (runs.keras_io, "#999933", "^"),
-        "2017 network": (runs.network_2017, "#D55E00", "D"),
+        "2017 network": (runs.network_2017, VERMILION, "D"),
     }
     for label, (log, color, marker) in lines.items():
         seconds = [entry["seconds"] for entry in log]

@@ -237,6 +237,7 @@ class ConvVAE(VAE):
         image_shape: (height, width, channels); any for "default", (28, 28, 1) for "keng2017".
         likelihood, sigma, beta, seed: As for `VAE`.
         dtype: Dtype policy of the networks; `None` takes Keras's global one.
+        activation: Of the hidden layers; if not given, "gelu", or "relu" as in the post.
 
     Raises:
         ValueError: If an argument is not as above; the message names it.
@@ -244,19 +245,25 @@ class ConvVAE(VAE):
 
     def __init__(
         self, latent_dim=64, network="default", image_shape=(28, 28, 1), likelihood="bernoulli",
-        sigma=1.0, beta=1.0, seed=None, dtype=None, **kwargs,
+        sigma=1.0, beta=1.0, seed=None, dtype=None, activation=None, **kwargs,
     ):  # fmt: skip
         if network not in tuple(NETWORKS):
             raise ValueError(f"network must be one of {tuple(NETWORKS)}; got {network!r}.")
         check_count(latent_dim, "latent_dim")
         check_image_shape(image_shape)
         policy = keras.dtype_policies.get(dtype)
-        image_shape = tuple(map(int, image_shape))
-        encoder, decoder = NETWORKS[network](int(latent_dim), image_shape, policy)
+        shape = tuple(map(int, image_shape))
+        activation = activation or ("relu" if network == "keng2017" else "gelu")
+        encoder, decoder = NETWORKS[network](int(latent_dim), shape, policy, activation)
         super().__init__(encoder, decoder, likelihood, sigma, beta, seed, dtype=policy, **kwargs)
         self.network = network
+        self.activation = keras.activations.serialize(keras.activations.get(activation))
 
     def get_config(self):
         config = {"network": self.network, "latent_dim": self.latent_dim, **super().get_config()}
         del config["encoder"], config["decoder"]  # from_config builds them anew
-        return {**config, "image_shape": self.image_shape}
+        return {**config, "image_shape": self.image_shape, "activation": self.activation}
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({"activation": "relu", **config})  # as older files have it

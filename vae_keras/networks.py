@@ -8,72 +8,67 @@ dtype policy `dtype`, but what they return is float32: the loss needs the digits
 import keras
 from keras import layers
 
-Networks = tuple[keras.Model, keras.Model]
 
-
-def default_networks(latent_dim: int, image_shape: tuple, dtype=None) -> Networks:
+def default_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="gelu"):
     """Two strided convolutions and dense layers each way, normalised; for images of any size."""
     height, width, channels = image_shape
-    rows = -(-height // 4)  # 28 to 14 to 7, rounded up
-    columns = -(-width // 4)
+    rows, columns = -(-height // 4), -(-width // 4)  # 28 to 14 to 7, rounded up
     halve = {"strides": 2, "padding": "same", "dtype": dtype}
 
+    def normed(h):
+        h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
+        return layers.Activation(activation, dtype=dtype)(h)
+
     images = keras.Input(image_shape, name="images")  # 28x28
-    h = layers.Conv2D(16, 3, activation="relu", **halve)(images)  # 14x14x16
-    h = _normed_relu(layers.Conv2D(32, 3, **halve)(h), dtype)  # 7x7x32
+    h = layers.Conv2D(16, 3, activation=activation, **halve)(images)  # 14x14x16
+    h = normed(layers.Conv2D(32, 3, **halve)(h))  # 7x7x32
     h = layers.Flatten(dtype=dtype)(h)  # 1568
-    h = _normed_relu(layers.Dense(256, dtype=dtype)(h), dtype)
+    h = normed(layers.Dense(256, dtype=dtype)(h))
     # a narrow Q to start with: noise of full width would teach the decoder to ignore z
     encoder = keras.Model(images, _heads(h, latent_dim, log_var=-3.0), name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
-    h = _normed_relu(layers.Dense(512, dtype=dtype)(z), dtype)
-    h = _normed_relu(layers.Dense(512, dtype=dtype)(h), dtype)
-    h = _normed_relu(layers.Dense(rows * columns * 32, dtype=dtype)(h), dtype)
+    h = normed(layers.Dense(512, dtype=dtype)(z))
+    h = normed(layers.Dense(512, dtype=dtype)(h))
+    h = normed(layers.Dense(rows * columns * 32, dtype=dtype)(h))
     h = layers.Reshape((rows, columns, 32), dtype=dtype)(h)  # 7x7x32
     # kernels of 4 at strides of 2: each pixel is made of as many terms as the next
-    h = layers.Conv2DTranspose(16, 4, activation="relu", **halve)(h)  # 14x14x16
+    h = layers.Conv2DTranspose(16, 4, activation=activation, **halve)(h)  # 14x14x16
     h = layers.Conv2DTranspose(channels, 4, **halve)(h)  # 28x28
-    rounded_up = ((0, 4 * rows - height), (0, 4 * columns - width))
-    h = layers.Cropping2D(rounded_up, dtype=dtype)(h)
+    h = layers.Cropping2D(((0, 4 * rows - height), (0, 4 * columns - width)), dtype=dtype)(h)
     h = layers.Activation("linear", dtype="float32")(h)
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
-def keng2017_networks(latent_dim: int, image_shape: tuple, dtype=None) -> Networks:
+def keng2017_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="relu"):
     """The network of the post, layer for layer: 3 450 502 parameters with 64 latents."""
     if image_shape != (28, 28, 1):
         raise ValueError(f"image_shape must be (28, 28, 1) for 'keng2017'; got {image_shape}.")
-    relu = {"activation": "relu", "dtype": dtype}
+    made = {"activation": activation, "dtype": dtype}
 
     images = keras.Input(image_shape, name="images")  # 28x28x1
-    h = layers.Conv2D(1, 2, padding="same", **relu)(images)
-    h = layers.Conv2D(64, 2, strides=2, padding="same", **relu)(h)  # 14x14x64
-    h = layers.Conv2D(64, 3, padding="same", **relu)(h)
-    h = layers.Conv2D(64, 3, padding="same", **relu)(h)
+    h = layers.Conv2D(1, 2, padding="same", **made)(images)
+    h = layers.Conv2D(64, 2, strides=2, padding="same", **made)(h)  # 14x14x64
+    h = layers.Conv2D(64, 3, padding="same", **made)(h)
+    h = layers.Conv2D(64, 3, padding="same", **made)(h)
     h = layers.Flatten(dtype=dtype)(h)  # 12544
-    h = layers.Dense(128, **relu)(h)
-    h = layers.Dense(128, **relu)(h)
+    h = layers.Dense(128, **made)(h)
+    h = layers.Dense(128, **made)(h)
     encoder = keras.Model(images, _heads(h, latent_dim), name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
-    h = layers.Dense(128, **relu)(z)
-    h = layers.Dense(12544, **relu)(h)
+    h = layers.Dense(128, **made)(z)
+    h = layers.Dense(12544, **made)(h)
     h = layers.Reshape((14, 14, 64), dtype=dtype)(h)
-    h = layers.Conv2DTranspose(64, 3, padding="same", **relu)(h)
-    h = layers.Conv2DTranspose(64, 3, padding="same", **relu)(h)
-    h = layers.Conv2DTranspose(64, 3, strides=2, padding="valid", **relu)(h)  # 29x29x64
+    h = layers.Conv2DTranspose(64, 3, padding="same", **made)(h)
+    h = layers.Conv2DTranspose(64, 3, padding="same", **made)(h)
+    h = layers.Conv2DTranspose(64, 3, strides=2, padding="valid", **made)(h)  # 29x29x64
     h = layers.Conv2D(1, 2, padding="valid", dtype=dtype)(h)  # 28x28x1
     h = layers.Activation("linear", dtype="float32")(h)
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
 NETWORKS = {"default": default_networks, "keng2017": keng2017_networks}
-
-
-def _normed_relu(h, dtype):
-    h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
-    return layers.ReLU(dtype=dtype)(h)
 
 
 def _heads(h, latent_dim, log_var=0.0):

@@ -41,11 +41,11 @@ def export_onnx(model: keras.Model, path, x: np.ndarray) -> float:
     check_can_export()
     # first, since Keras exports no model that was never called
     wanted = keras.tree.flatten(model.predict(x, verbose=0))
+    _teach_erfc()
     with atomic_path(path) as partial:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about the patch with which Keras keeps tf2onnx running
+            # about the patch with which Keras keeps tf2onnx running
+            warnings.simplefilter("ignore")
             model.export(partial, format="onnx", verbose=False)
         got = _run_onnx(partial, x)
         for ours, theirs in zip(wanted, got, strict=True):
@@ -55,6 +55,21 @@ def export_onnx(model: keras.Model, path, x: np.ndarray) -> float:
                     f"{path} was not written: it gives other numbers than Keras, {gap}."
                 )
     return max(map(_gap, wanted, got))
+
+
+def _teach_erfc():
+    """Tell tf2onnx what Erfc is, of which TensorFlow makes GELU: 1 - Erf."""
+    from tf2onnx.handler import tf_op
+
+    def as_one_less_erf(graph, node, **kwargs):
+        (x,) = node.input
+        made = {"outputs": node.output, "shapes": node.output_shapes, "dtypes": node.output_dtypes}
+        graph.remove_node(node.name)
+        erf = graph.make_node("Erf", [x], dtypes=made["dtypes"], shapes=made["shapes"])
+        one = graph.make_const(f"{node.name}_one", np.float32(1))
+        graph.make_node("Sub", [one.output[0], erf.output[0]], name=node.name, **made)
+
+    tf_op("Erfc").register_compat_handler(as_one_less_erf, version=9)
 
 
 def _run_onnx(path, x):
