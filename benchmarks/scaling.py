@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from threads import ONE_THREAD
-
 BATCH = 256  # images a device with weak scaling, and in all with strong
 STEPS = 10  # of an epoch
 EPOCHS = 6
@@ -53,7 +51,13 @@ def measure(engine, devices, batch_size) -> Measured:
 
 
 def _environment(engine, processes):
-    environment = {**os.environ, "KERAS_BACKEND": engine, **ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": engine,
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     if engine == "jax":
         with socket.create_server(("127.0.0.1", 0)) as server:  # a port that nobody uses
             port = server.getsockname()[1]
