@@ -54,49 +54,50 @@ QUICK = Sizes(
 )  # fmt: skip
 
 
-def resnet_networks(latent_dim, image_shape, dtype=None, activation=None):
+def resnet_networks(latent_dim, image_shape, dtype, activation):
     """Residual blocks of 3 x 3 convolutions each way, two at each size: 28, 14 and 7."""
     height, width, channels = image_shape
     rows = -(-height // 4)
     columns = -(-width // 4)
     same = {"padding": "same", "dtype": dtype}
+    made = {"activation": activation, "dtype": dtype}
 
     images = keras.Input(image_shape, name="images")
-    h = _two_blocks(layers.Conv2D(32, 3, **same)(images), dtype)  # 28x28x32
-    h = _two_blocks(layers.Conv2D(64, 3, strides=2, **same)(h), dtype)  # 14x14x64
-    h = _two_blocks(layers.Conv2D(64, 3, strides=2, **same)(h), dtype)  # 7x7x64
-    h = layers.Flatten(dtype=dtype)(_normed_relu(h, dtype))
-    h = _normed_relu(layers.Dense(512, dtype=dtype)(h), dtype)
+    h = _two_blocks(layers.Conv2D(32, 3, **same)(images), **made)  # 28x28x32
+    h = _two_blocks(layers.Conv2D(64, 3, strides=2, **same)(h), **made)  # 14x14x64
+    h = _two_blocks(layers.Conv2D(64, 3, strides=2, **same)(h), **made)  # 7x7x64
+    h = layers.Flatten(dtype=dtype)(_normed(h, **made))
+    h = _normed(layers.Dense(512, dtype=dtype)(h), **made)
     encoder = keras.Model(images, _heads(h, latent_dim, log_var=-3.0), name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
-    h = _normed_relu(layers.Dense(512, dtype=dtype)(z), dtype)
+    h = _normed(layers.Dense(512, dtype=dtype)(z), **made)
     h = layers.Dense(rows * columns * 64, dtype=dtype)(h)
-    h = _two_blocks(layers.Reshape((rows, columns, 64), dtype=dtype)(h), dtype)  # 7x7x64
-    h = _two_blocks(layers.Conv2DTranspose(64, 4, strides=2, **same)(h), dtype)  # 14x14x64
-    h = _two_blocks(layers.Conv2DTranspose(32, 4, strides=2, **same)(h), dtype)  # 28x28x32
-    h = layers.Conv2D(channels, 3, **same)(_normed_relu(h, dtype))
+    h = _two_blocks(layers.Reshape((rows, columns, 64), dtype=dtype)(h), **made)  # 7x7x64
+    h = _two_blocks(layers.Conv2DTranspose(64, 4, strides=2, **same)(h), **made)  # 14x14x64
+    h = _two_blocks(layers.Conv2DTranspose(32, 4, strides=2, **same)(h), **made)  # 28x28x32
+    h = layers.Conv2D(channels, 3, **same)(_normed(h, **made))
     h = layers.Cropping2D(((0, 4 * rows - height), (0, 4 * columns - width)), dtype=dtype)(h)
     h = layers.Activation("linear", dtype="float32")(h)
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
-def _two_blocks(h, dtype):
+def _two_blocks(h, activation, dtype):
     for _ in range(2):
         change = h
         for _ in range(2):
-            change = _normed_relu(change, dtype)
+            change = _normed(change, activation, dtype)
             change = layers.Conv2D(h.shape[-1], 3, padding="same", dtype=dtype)(change)
         h = layers.Add(dtype=dtype)([h, change])
     return h
 
 
-def _normed_relu(h, dtype):
+def _normed(h, activation, dtype):
     h = layers.BatchNormalization(momentum=0.9, dtype=dtype)(h)
-    return layers.ReLU(dtype=dtype)(h)
+    return layers.Activation(activation, dtype=dtype)(h)
 
 
-NETWORKS["resnet"] = resnet_networks
+NETWORKS["resnet"] = resnet_networks, "relu"
 
 
 class Trainer:

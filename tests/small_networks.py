@@ -26,7 +26,7 @@ def tiny_networks(latent_dim, image_shape, dtype=None, activation=None, normalis
     return keras.Model(images, (z_mean, z_log_var)), keras.Model(z, h)
 
 
-NETWORKS["tiny"] = tiny_networks
+NETWORKS["tiny"] = tiny_networks, "linear"  # no hidden layer has one
 
 
 def tiny_vae(**arguments):

@@ -12,6 +12,8 @@ import pytest
 from scipy import integrate, special, stats
 from small_networks import tiny_vae
 
+from vae_keras import ConvVAE
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -33,6 +35,18 @@ def test_its_log_likelihood_equals_numerical_integration(rng, monkeypatch):
     evidence = integrate.simpson(np.exp(log_p) * stats.norm.pdf(z[:, 0]), x=z[:, 0])
     estimate = gpu.log_likelihood(vae, x, 20_000, images_at_once=3)
     np.testing.assert_allclose(estimate, np.log(evidence), atol=0.03)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="it computes with JAX")
+def test_the_deep_network_has_the_activation_that_its_model_tells(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu  # noqa: F401 - which gives a ConvVAE that network
+
+    for given, wanted in ((None, "relu"), ("tanh", "tanh")):
+        vae = ConvVAE(latent_dim=2, network="resnet", activation=given)
+        layers = [*vae.encoder.layers, *vae.decoder_network.layers]
+        kinds = {layer.activation.__name__ for layer in layers if hasattr(layer, "activation")}
+        assert (kinds, vae.get_config()["activation"]) == ({wanted, "linear"}, wanted)
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(
         "vae_keras.load_mnist", lambda: (digits, digits)
     )  # all else as the reader runs it
-    monkeypatch.setitem(NETWORKS, "default", tiny_networks)
+    monkeypatch.setitem(NETWORKS, "default", (tiny_networks, "linear"))
     monkeypatch.chdir(tmp_path)
     exec(compile(lines, "README.md", "exec"), {})
     assert (tmp_path / "vae.keras").exists()

@@ -53,11 +53,12 @@ def check_count(value, name: str):
 
 
 def check_image_shape(shape):
-    """Refuse what is no shape of an image: three integers of at least 1."""
+    """The shape of an image as a tuple; anything but three integers of at least 1 is refused."""
     sizes = shape if isinstance(shape, (tuple, list)) else ()
     if len(sizes) != 3 or not all(is_integer(size) and size >= 1 for size in sizes):
         wanted = "three integers (height, width, channels)"
         raise ValueError(f"image_shape must be {wanted}; got {shape!r}.")
+    return tuple(map(int, sizes))
 
 
 def is_integer(value) -> bool:

@@ -250,11 +250,11 @@ class ConvVAE(VAE):
         if network not in tuple(NETWORKS):
             raise ValueError(f"network must be one of {tuple(NETWORKS)}; got {network!r}.")
         check_count(latent_dim, "latent_dim")
-        check_image_shape(image_shape)
+        shape = check_image_shape(image_shape)
         policy = keras.dtype_policies.get(dtype)
-        shape = tuple(map(int, image_shape))
-        activation = activation or ("relu" if network == "keng2017" else "gelu")
-        encoder, decoder = NETWORKS[network](int(latent_dim), shape, policy, activation)
+        build, own = NETWORKS[network]
+        activation = own if activation is None else activation
+        encoder, decoder = build(int(latent_dim), shape, policy, activation)
         super().__init__(encoder, decoder, likelihood, sigma, beta, seed, dtype=policy, **kwargs)
         self.network = network
         self.activation = keras.activations.serialize(keras.activations.get(activation))

@@ -1,15 +1,15 @@
 """The encoder and decoder networks: the default one, and the one of the post.
 
 Each builder returns the encoder, from images to `(z_mean, z_log_var)` (Equation 10), and the
-decoder network, from z to the logits or the mean of the pixels (Equation 5). The layers have the
-dtype policy `dtype`, but what they return is float32: the loss needs the digits.
+decoder network, from z to the logits or the mean of the pixels (Equation 5). `activation` is that
+of the hidden layers, `dtype` the policy of all; what they return is float32, as the loss needs it.
 """
 
 import keras
 from keras import layers
 
 
-def default_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="gelu"):
+def default_networks(latent_dim: int, image_shape: tuple, dtype, activation):
     """Two strided convolutions and dense layers each way, normalised; for images of any size."""
     height, width, channels = image_shape
     rows, columns = -(-height // 4), -(-width // 4)  # 28 to 14 to 7, rounded up
@@ -40,7 +40,7 @@ def default_networks(latent_dim: int, image_shape: tuple, dtype=None, activation
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
-def keng2017_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="relu"):
+def keng2017_networks(latent_dim: int, image_shape: tuple, dtype, activation):
     """The network of the post, layer for layer: 3 450 502 parameters with 64 latents."""
     if image_shape != (28, 28, 1):
         raise ValueError(f"image_shape must be (28, 28, 1) for 'keng2017'; got {image_shape}.")
@@ -68,7 +68,7 @@ def keng2017_networks(latent_dim: int, image_shape: tuple, dtype=None, activatio
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
-NETWORKS = {"default": default_networks, "keng2017": keng2017_networks}
+NETWORKS = {"default": (default_networks, "gelu"), "keng2017": (keng2017_networks, "relu")}
 
 
 def _heads(h, latent_dim, log_var=0.0):

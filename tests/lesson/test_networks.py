@@ -67,9 +67,10 @@ def test_the_hidden_layers_have_the_activation_and_keep_it(network, given, wante
             assert names == {wanted, "linear"}
 
 
-def test_an_unknown_activation_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"activation.*quick"):
-        ConvVAE(latent_dim=2, activation="quick")
+@pytest.mark.parametrize("given", ["quick", ""])
+def test_an_unknown_activation_is_refused_by_name(given):
+    with pytest.raises(ValueError, match=rf"activation.*{given}"):
+        ConvVAE(latent_dim=2, activation=given)
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (1, 1, 1), (5, 7, 3), (33, 18, 2), (32, 32, 3)])
