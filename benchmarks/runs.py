@@ -35,44 +35,43 @@ def training_runs(sizes):
     epoch_2017 = functools.partial(old.fit, x_train, batch_size=batch_size, verbose=0)
     progress("the 2017 network, one epoch")
     before = timed(epoch_2017)
-    kinds = ("fast", "default", "first edition")
-    logs = {kind: [] for kind in kinds}
+    fast, default, earlier = [], [], []
     for seed in range(sizes.seeds):  # in turns, as the machine's speed changes
-        for kind in kinds:
-            logs[kind].append(run_recipe(kind, seed, sizes))
+        fast.append(run_recipe("fast", seed, sizes))
+        default.append(run_recipe("default", seed, sizes))
+        earlier.append(run_first_edition(seed, sizes))
     progress("the 2017 network, one epoch")
     seconds = statistics.mean((before, timed(epoch_2017)))
     network_2017 = [{**entry, "seconds": entry["epoch"] * seconds} for entry in recorded]
     progress("the network of keras.io's example, made to 64 latents")
     keras.utils.set_random_seed(0)
     keras_io = train(keras_io_network(), x_train, x_test, sizes.keras_io_epochs, batch_size=128)
-    return Runs(network_2017, *logs.values(), keras_io)
+    return Runs(network_2017, fast, default, earlier, keras_io)
 
 
 def run_recipe(name, seed, sizes):
     """Train the default network by a recipe from a seed; return the log."""
     progress(f"the default network by the recipe {name!r}, seed {seed}")
     x_train, x_test = images(sizes)
-    if name == "first edition":
-        epochs = sizes.epochs or 10
-        vae = first_edition(len(x_train), seed, epochs)
-        return train(vae, x_train, x_test, epochs, batch_size=256)
     epochs = sizes.epochs or RECIPES[name].epochs
     vae = build(name, len(x_train), seed, epochs)
     return train(vae, x_train, x_test, epochs, RECIPES[name].batch_size)
 
 
-def first_edition(num_images, seed, epochs):
-    """The default network and its optimizer as they were: ReLU, and a rate along a cosine."""
+def run_first_edition(seed, sizes):
+    """Train the default network as it was, ReLU and a rate along a cosine; return the log."""
+    progress(f"the default network of the first edition, seed {seed}")
+    x_train, x_test = images(sizes)
+    epochs = sizes.epochs or 10
     keras.utils.set_random_seed(seed)
     vae = ConvVAE(activation="relu")
-    num_steps = -(-num_images // 256) * epochs
+    num_steps = -(-len(x_train) // 256) * epochs
     warm_up = min(60, num_steps // 4)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, num_steps - warm_up, warmup_target=0.02, warmup_steps=warm_up
     )
     vae.compile(keras.optimizers.Adam(rate, beta_1=0.8, beta_2=0.98))
-    return vae
+    return train(vae, x_train, x_test, epochs, batch_size=256)
 
 
 def keras_io_network(latent_dim=64):
