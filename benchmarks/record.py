@@ -302,15 +302,13 @@ def keep(vae, path):
         np.savez_compressed(partial, *halves)
 
 
-def kept_model(name, folder=RECORDS):
-    """The VAE whose weights a record keeps."""
-    with np.load(folder / f"{name}.npz") as file:
+def load_kept(vae, path):
+    """Give a VAE the weights that `keep` wrote."""
+    with np.load(path) as file:
         weights = [file[key].astype("float32") for key in file.files]
-    vae = ConvVAE()
     num_encoder = len(vae.encoder.weights)
     vae.encoder.set_weights(weights[:num_encoder])
     vae.decoder_network.set_weights(weights[num_encoder:])
-    return vae
 
 
 def score(name, output=RECORDS, num_images=None):
@@ -319,13 +317,19 @@ def score(name, output=RECORDS, num_images=None):
     What was scored before a stop is in NAME_nats.npz, and is not scored again. The means go into
     the record.
     """
+    commit = _commit()
+    check_committed(commit, output)
+    vae, _, x = prepare(name, num_images)
+    load_kept(vae, output / f"{name}.npz")
     path = output / f"{name}_nats.npz"
-    vae = kept_model(name, output)
-    x = binarize(load_mnist()[1][0][:num_images], seed=0)
     nats = {"neg_elbo": -vae.elbo(x, num_samples=10, seed=0), "nll": np.full(len(x), np.nan)}
     if path.exists():
         with np.load(path) as file:
-            nats["nll"] = file["nll"][: len(x)]
+            nats["nll"] = file["nll"]
+        if len(nats["nll"]) != len(x):
+            sys.exit(
+                f"{path} holds scores of {len(nats['nll'])} images, not of {len(x)}: remove it."
+            )
     bar = keras.utils.Progbar(len(x), unit_name="image")
     for first in range(0, len(x), SCORED_AT_ONCE):
         rows = slice(first, first + SCORED_AT_ONCE)
@@ -337,7 +341,7 @@ def score(name, output=RECORDS, num_images=None):
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
     record["nll"] = {"num_samples": NLL_SAMPLES, **summary(nats["nll"])}
     record["neg_elbo"] = {"num_samples": 10, **summary(nats["neg_elbo"])}
-    record["scored"] = {"commit": _commit(), **machine()}
+    record["scored"] = {"commit": commit, **machine()}
     _write(record, name, output)
 
 
@@ -387,7 +391,7 @@ def main():
     )
     parser.add_argument("name", choices=tuple(RECIPE_OF), help="what to train; told apart above")
     parser.add_argument("--epochs", type=int, help="default: what the recipe says")
-    images = "train and test on the first images alone, to try it out"
+    images = "train and test on the first images alone, to try it out with --output"
     parser.add_argument("--images", type=int, help=images)
     steps = "print the losses of the first N steps alone"
     parser.add_argument("--first-steps", type=int, metavar="N", help=steps)
@@ -396,6 +400,9 @@ def main():
     folder = "folder of the record (default: benchmarks/records)"
     parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
     options = parser.parse_args()
+    here = options.output.resolve().is_relative_to(RECORDS)
+    if options.images and here and not options.first_steps:
+        parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")
     if options.first_steps:
         sizes = options.first_steps, options.images, options.epochs
         print(json.dumps(_train_first_steps(options.name, *sizes)))

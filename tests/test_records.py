@@ -70,6 +70,7 @@ def said_of(name):
     said += [f"{nll['mean']:.2f}"] if nll["mean"] else []
     said += [f"± {nll['standard_error']:.2f}"] if nll.get("standard_error") else []
     epochs = kept["epochs"] if "epochs" in kept else kept["chosen"]["epoch"]
+    said += [f"| {kept['log'][-1]['seconds'] / 60:.0f} |"]
     return [*said, f"| {epochs} |", *([kept["date"]] if "date" in kept else [])]
 
 
@@ -95,7 +96,8 @@ class TestKeptModel:
         return vae
 
     def test_its_weights_are_the_rounded_ones(self, kept, tmp_path):
-        model = record.kept_model("binarized", tmp_path)
+        model = ConvVAE(seed=1)
+        record.load_kept(model, tmp_path / "binarized.npz")
         for part in ("encoder", "decoder_network"):
             weights = getattr(model, part).get_weights(), getattr(kept, part).get_weights()
             for one, other in zip(*weights, strict=True):
@@ -115,12 +117,19 @@ class TestKeptModel:
         np.savez(done, nll=[7.0, 8.0, np.nan, np.nan])  # as if it had been stopped half-way
         record.score("binarized", tmp_path, num_images=4)
         x = binarize(load_mnist()[1][0][:4], seed=0)
-        fresh = -record.kept_model("binarized", tmp_path).log_likelihood(x[2:], 3, seed=2)
+        model = ConvVAE()
+        record.load_kept(model, tmp_path / "binarized.npz")
+        fresh = -model.log_likelihood(x[2:], 3, seed=2)
         with np.load(done) as file:
             np.testing.assert_allclose(file["nll"], [7.0, 8.0, *fresh], rtol=1e-6)
         scored = json.loads((tmp_path / "binarized.json").read_text())
         wanted = {"images": 4, "mean": (15 + fresh.sum()) / 4}
         assert {name: scored["nll"][name] for name in wanted} == pytest.approx(wanted, abs=1e-4)
+
+    def test_scores_of_other_images_are_not_taken_for_these(self, kept, tmp_path):
+        np.savez(tmp_path / "binarized_nats.npz", nll=[7.0, 8.0])
+        with pytest.raises(SystemExit, match="scores of 2 images, not of 4"):
+            record.score("binarized", tmp_path, num_images=4)
 
     def test_a_record_that_keeps_no_model_is_not_scored(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["record.py", "best", "--score"])
@@ -159,6 +168,19 @@ class TestUncommittedCode:
         with pytest.raises(SystemExit, match=r"commit them, or .* --output FOLDER\.$") as refusal:
             record.main()
         assert "\n" not in refusal.value.code
+
+    def test_a_score_by_it_is_refused_too(self, monkeypatch):
+        self.code.write_text("x = 2\n")
+        monkeypatch.setattr(sys, "argv", ["record.py", "binarized", "--score"])
+        with pytest.raises(SystemExit, match=r"A record must name the commit"):
+            record.main()
+
+    @pytest.mark.parametrize("words", [("best",), ("binarized", "--score")])
+    def test_a_trial_on_few_images_must_name_a_folder(self, words, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["record.py", *words, "--images", "40"])
+        with pytest.raises(SystemExit):
+            record.main()
+        assert "--output FOLDER" in capsys.readouterr().err
 
     def test_a_trial_of_it_in_another_folder_begins(self, tmp_path, monkeypatch):
         self.code.write_text("x = 2\n")
