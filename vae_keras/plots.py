@@ -29,7 +29,12 @@ GREY = "#777777"
 SILVER = "#BBBBBB"
 DIVERGING = "RdBu_r"  # for values on both sides of zero
 SEQUENTIAL = "cividis"
-INK = {"cmap": "gray_r", "vmin": 0, "vmax": 1}  # black ink on white paper
+INK = {  # black ink on white paper; seventeen greys look like all of them, and make small files
+    "cmap": matplotlib.colormaps["gray_r"].resampled(17),
+    "interpolation_stage": "data",
+    "vmin": 0,
+    "vmax": 1,
+}
 STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
