@@ -81,6 +81,25 @@ def test_the_table_of_records_says_what_they_hold(name):
     assert [text for text in said_of(name) if text not in row] == []
 
 
+def figures_of(name):
+    """The figures of a record that the README quotes, as it prints them."""
+    kept = json.loads((record.RECORDS / f"{name}.json").read_text())
+    end = kept["log"][-1]
+    if name == "gpu":
+        parts = ("test_nll", "test_neg_elbo")
+        return [f"{kept[part]:.2f} ± {kept[f'{part}_standard_error']:.2f}" for part in parts]
+    if name == "binarized":
+        return [f"{kept['nll']['mean']:.2f} ± {kept['nll']['standard_error']:.2f}"]
+    parts = {"keng2017_error": ("test_loss_reported", "test_missing"), "best": ("loss",)}
+    return [f"{end[part]:.2f}" for part in (*parts.get(name, ()), "test_neg_elbo")]
+
+
+@pytest.mark.parametrize("name", [*record.RECIPE_OF, "gpu"])
+def test_the_readme_quotes_the_records(name):
+    text = (BENCHMARKS.parent / "README.md").read_text()
+    assert [figure for figure in figures_of(name) if figure not in text] == []
+
+
 class TestKeptModel:
     """What is scored is what is kept: the weights in half precision, image by image."""
 
