@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 
-def default_networks(latent_dim: int, image_shape: tuple, dtype, activation):
+def default_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="gelu"):
     """Two strided convolutions and dense layers each way, normalised; for images of any size."""
     height, width, channels = image_shape
     rows, columns = -(-height // 4), -(-width // 4)  # 28 to 14 to 7, rounded up
@@ -40,7 +40,7 @@ def default_networks(latent_dim: int, image_shape: tuple, dtype, activation):
     return encoder, keras.Model(z, h, name="decoder_network")
 
 
-def keng2017_networks(latent_dim: int, image_shape: tuple, dtype, activation):
+def keng2017_networks(latent_dim: int, image_shape: tuple, dtype=None, activation="relu"):
     """The network of the post, layer for layer: 3 450 502 parameters with 64 latents."""
     if image_shape != (28, 28, 1):
         raise ValueError(f"image_shape must be (28, 28, 1) for 'keng2017'; got {image_shape}.")

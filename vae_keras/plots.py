@@ -29,12 +29,9 @@ GREY = "#777777"
 SILVER = "#BBBBBB"
 DIVERGING = "RdBu_r"  # for values on both sides of zero
 SEQUENTIAL = "cividis"
-INK = {  # black ink on white paper; seventeen greys look like all of them, and make small files
-    "cmap": matplotlib.colormaps["gray_r"].resampled(17),
-    "interpolation_stage": "data",
-    "vmin": 0,
-    "vmax": 1,
-}
+# black ink on white paper; seventeen greys look like all of them, and make small files
+INK = {"cmap": matplotlib.colormaps["gray_r"].resampled(17), "vmin": 0, "vmax": 1}
+IMAGES = {**INK, "interpolation_stage": "data"}  # for `imshow`, which would mix new greys
 STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -107,7 +104,7 @@ def image_grid(images, num_columns=10, title=None, caption=None, row_labels=()) 
     width = max(5.0, 0.7 * num_columns)
     size = width, width * tiles.shape[0] / tiles.shape[1]
     figure, ax = _new_figure(size, title, caption)
-    ax.imshow(tiles.squeeze(), **INK)
+    ax.imshow(tiles.squeeze(), **IMAGES)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)  # a labelled row has a tick: a line of the grid would cross its images
     ax.spines[:].set_visible(False)
@@ -122,7 +119,7 @@ def image_grids(panels: dict, num_columns=10, title=None, caption=None) -> Figur
     """Lay sets of images out side by side, each as a grid; `panels` maps a name to its images."""
     figure, axes = _new_figure((4.4 * len(panels), 4.6), title, caption, (1, len(panels)))
     for ax, (name, images) in zip(axes, panels.items(), strict=True):
-        ax.imshow(_tile(images, num_columns).squeeze(), **INK)
+        ax.imshow(_tile(images, num_columns).squeeze(), **IMAGES)
         ax.set(title=name, xticks=[], yticks=[])
     return figure
 
@@ -193,7 +190,7 @@ def decoder_test_mode(z, images, title=None, caption=None) -> Figure:
         middle.annotate("", (1.0, 0.5), (0.0, 0.5), **arrow)
         name = "$g(z;\\theta)$\ndecoder"
         middle.text(0.46, 0.5, name, transform=middle.transAxes, bbox=box, **centred)
-        right.imshow(image.squeeze(), **INK)
+        right.imshow(image.squeeze(), **IMAGES)
         right.set(xticks=[], yticks=[])
     axes[0][0].set_title(r"$z \sim \mathcal{N}(0, I)$")
     axes[0][2].set_title(r"$\mu_{X|z}$, the mean image")

@@ -1,10 +1,13 @@
 """The networks: the 2017 one layer for layer, and the default one for images of any size."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
 
 from vae_keras import ConvVAE, make_optimizer
+from vae_keras.networks import NETWORKS
 
 
 def kind_and_output(model):
@@ -65,6 +68,12 @@ def test_the_hidden_layers_have_the_activation_and_keep_it(network, given, wante
             kinds = [getattr(layer, "activation", None) for layer in part.layers]
             names = {kind.__name__ for kind in kinds if kind is not None}
             assert names == {wanted, "linear"}
+
+
+@pytest.mark.parametrize("network", ["default", "keng2017"])
+def test_a_builder_called_alone_takes_the_activation_of_its_model(network):
+    build, own = NETWORKS[network]
+    assert inspect.signature(build).parameters["activation"].default == own
 
 
 @pytest.mark.parametrize("given", ["quick", ""])
