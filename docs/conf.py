@@ -65,6 +65,7 @@ notebooks/*
 ```{toctree}
 :hidden:
 :caption: More
+guides/symbols
 benchmarks/README
 benchmarks/RESULTS
 benchmarks/SCALING

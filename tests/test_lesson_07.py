@@ -1,20 +1,18 @@
 """What notebook 07 writes out is what the package computes, in Keras and in PyTorch."""
 
-import ast
 import re
-from pathlib import Path
 
 import keras
-import nbformat
 import numpy as np
 import pytest
 from keras import layers, ops
+from notebook_code import read, written_out
 
 from vae_keras import Sampling
 from vae_keras.layers import bernoulli_log_likelihood, kl_divergence
 from vae_keras.networks import default_networks
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "07_mnist_vae.ipynb"
+NOTEBOOK = "07_mnist_vae"
 WRITTEN_OUT = {
     "LATENT_DIM", "NARROW", "draw_z", "kl", "kl_of_latents", "make_decoder", "make_encoder",
     "normed", "reconstruction",
@@ -24,18 +22,8 @@ WRITTEN_OUT = {
 @pytest.fixture(scope="module")
 def lesson():
     """The functions of the notebook by their names, from its own cells, and its constants."""
-    cells = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
-    tree = ast.parse("\n".join(cell.source.replace("%matplotlib inline", "") for cell in cells))
-    tree.body = [node for node in tree.body if WRITTEN_OUT & set(defined_by(node))]
-    names = {"keras": keras, "layers": layers, "ops": ops, "np": np}
-    exec(compile(tree, NOTEBOOK, "exec"), names)
-    return names
-
-
-def defined_by(node):
-    """The names that a statement defines: a function's, or those that it assigns."""
-    targets = [node] if isinstance(node, ast.FunctionDef) else getattr(node, "targets", [])
-    return [getattr(target, "name", getattr(target, "id", "")) for target in targets]
+    imports = {"keras": keras, "layers": layers, "ops": ops, "np": np}
+    return written_out(NOTEBOOK, WRITTEN_OUT, **imports)
 
 
 @pytest.fixture
@@ -76,7 +64,7 @@ def test_its_networks_are_the_default_ones(lesson, codes, rng):
 
 def test_the_pytorch_version_has_equal_losses_on_equal_weights(lesson, rng):
     torch = pytest.importorskip("torch")
-    text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, 4).cells)
+    text = "\n".join(cell.source for cell in read(NOTEBOOK))
     (code,) = re.findall(r"```py\n(import torch.*?)```", text, re.DOTALL)
     names = {}
     exec(code, names)

@@ -1,0 +1,40 @@
+"""The functions that a notebook writes out, taken from its own cells for a test."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+
+def written_out(notebook, wanted, **given):
+    """Run the statements of a notebook that first define the `wanted` names, and no others.
+
+    `given` holds what the notebook imports, by its names. Returns all names with their values.
+    """
+    cells = [cell for cell in read(notebook) if cell.cell_type == "code"]
+    tree = ast.parse("\n".join(cell.source.replace("%matplotlib inline", "") for cell in cells))
+    missing, chosen = set(wanted), []
+    for node in tree.body:
+        if missing & defined_by(node):
+            missing -= defined_by(node)
+            chosen.append(node)
+    if missing:
+        raise NameError(f"{notebook} defines none of {sorted(missing)}.")
+    exec(compile(ast.Module(chosen, []), notebook, "exec"), given)
+    return given
+
+
+def read(notebook):
+    """The cells of notebooks/`notebook`.ipynb."""
+    return nbformat.read(FOLDER / f"{notebook}.ipynb", 4).cells
+
+
+def defined_by(node):
+    """The names that a statement defines: a function's or class's, or those that it assigns."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    names = [name for target in targets for name in getattr(target, "elts", [target])]
+    return {name.id for name in names if isinstance(name, ast.Name)}
