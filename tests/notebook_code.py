@@ -13,17 +13,22 @@ def written_out(notebook, wanted, **given):
 
     `given` holds what the notebook imports, by its names. Returns all names with their values.
     """
+    exec(compile("\n".join(statements(notebook, wanted)), notebook, "exec"), given)
+    return given
+
+
+def statements(notebook, wanted):
+    """The text of the statements of a notebook that first define the `wanted` names."""
     cells = [cell for cell in read(notebook) if cell.cell_type == "code"]
-    tree = ast.parse("\n".join(cell.source.replace("%matplotlib inline", "") for cell in cells))
+    code = "\n".join(cell.source.replace("%matplotlib inline", "") for cell in cells)
     missing, chosen = set(wanted), []
-    for node in tree.body:
+    for node in ast.parse(code).body:
         if missing & defined_by(node):
             missing -= defined_by(node)
-            chosen.append(node)
+            chosen.append(ast.get_source_segment(code, node))
     if missing:
-        raise NameError(f"{notebook} defines none of {sorted(missing)}.")
-    exec(compile(ast.Module(chosen, []), notebook, "exec"), given)
-    return given
+        raise NameError(f"{notebook} does not define {sorted(missing)}.")
+    return chosen
 
 
 def read(notebook):
