@@ -85,7 +85,7 @@ benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-mutants: .venv/site  ## Plant each bug of tests/mutants.toml in a copy, and see that a test finds it
+mutants: .venv/site docs/node_modules/.package-lock.json  ## Plant each bug of tests/mutants.toml in a copy, and see that a test finds it
 	$(BIN)/python tests/run_mutants.py
 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
@@ -96,6 +96,9 @@ site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODE
 	cp README.md docs/_build/source/index.md
 	cd docs/node_modules/mathjax && cp -R LICENSE tex-chtml.js a11y input sre ui ../../_build/static/mathjax
 	cp -R docs/node_modules/@mathjax/mathjax-newcm-font/chtml* docs/_build/static/mathjax/fonts/mathjax-newcm-font
+	mkdir -p docs/_build/static/live
+	cp docs/live/* docs/node_modules/d3/dist/d3.min.js docs/_build/static/live
+	cd docs/node_modules && tail -n +1 d3/LICENSE d3-*/LICENSE delaunator/LICENSE internmap/LICENSE robust-predicates/LICENSE > ../_build/static/live/d3.LICENSE
 	cp docs/explorer/*.css docs/explorer/*.js docs/_build/extra/explorer
 	cp notebooks/*.ipynb docs/_build/extra/notebooks
 	$(BIN)/python docs/explorer_data.py $(MODELS) docs/_build/extra/explorer

@@ -31,6 +31,8 @@ from threads import ONE_THREAD  # noqa: E402
 
 TABLE = ROOT / "tests" / "mutants.toml"
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
+COPIED += ("docs/live", "docs/site.js", "docs/site.css")
+NODE_MODULES = "docs/node_modules"  # the copy has a link to them
 # the quick ones first, since the first failure ends a run
 REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "tests/faults")
 # imports that take long; none of them starts threads or runs an operation of the backend
@@ -82,7 +84,9 @@ def copy_with(bug, folder):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         else:
-            shutil.copy(ROOT / name, folder)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / NODE_MODULES).symlink_to(ROOT / NODE_MODULES)
     if bug:
         path = folder / bug["file"]
         path.write_text(path.read_text().replace(bug["stands"], bug["planted"]))
@@ -115,6 +119,7 @@ def run_pytest(folder, arguments, answer):
         os.dup2(printed, stream)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = folder  # for the processes that tests start
+    os.environ["VAE_KERAS_NEED_SITE"] = "1"  # a test that is skipped sees no bug
     if "--nbval" not in arguments:  # a notebook is computed with the threads that a reader has
         os.environ.update(ONE_THREAD)
     sys.path[:] = [folder, *(place for place in sys.path if Path(place) not in TABLE.parents)]

@@ -30,9 +30,6 @@ ROOT = Path(__file__).parents[2]
 SITE = ROOT / os.environ.get("SITE", "site")
 AXE = ROOT / "docs/node_modules/axe-core/axe.min.js"
 CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-# so that it calls no host of its own
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 EXPLORER = "explorer/index.html"
 NOTEBOOK = "notebooks/07_mnist_vae.html"
 # that the site was built from
@@ -66,16 +63,25 @@ Seen = namedtuple("Seen", "requests trouble")
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """Serve the site from a sub-folder of a host, as many static hosts do."""
+    assert not MISSING, NOT_HERE
     folder = tmp_path_factory.mktemp("host")
     (folder / "some").mkdir()
     (folder / "some/where").symlink_to(SITE)
+    with served(folder) as host:
+        yield f"{host}some/where/"
+
+
+@contextlib.contextmanager
+def served(folder):
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/some/where/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -87,17 +93,6 @@ class _Quiet(SimpleHTTPRequestHandler):
     def handle(self):
         with contextlib.suppress(ConnectionError):
             super().handle()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    assert not MISSING, NOT_HERE
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
