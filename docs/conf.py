@@ -66,6 +66,7 @@ notebooks/*
 :hidden:
 :caption: More
 guides/symbols
+guides/within
 benchmarks/README
 benchmarks/RESULTS
 benchmarks/SCALING
