@@ -142,16 +142,18 @@ def test_a_draw_lies_half_its_dimensions_below_the_mean(lesson, images):
     assert abs(below.std() / sd - 1) < 4 / np.sqrt(800)
 
 
-def test_its_two_measures_of_images(cells, images, capsys):
+def test_its_measures_of_images(cells, images, capsys):
     pixels, _ = images
     sheet = np.zeros((60, 28, 28))
     sheet[:, 2:6, 3] = sheet[:, 10, 10:20] = sheet[:, 11, 20] = 1  # the last at a corner only
     names = {"np": np, "ndimage": ndimage, "pixels": pixels}
-    names |= {"real": sheet.reshape(60, 784), "independent": pixels}
     for source in cells:
         if "def count(" in source or "def measure(" in source:
             exec(source, names)
-    assert (names["pieces"]["real"], names["specks"]["real"]) == (2, 1)
+    names["measure"]("sheet", sheet.reshape(60, 784))
+    names["measure"]("pixels", pixels)
+    assert (names["pieces"]["sheet"], names["specks"]["sheet"]) == (2, 1)
+    assert names["large"]["sheet"] == 1  # ten pixels in a row; the other piece has four
     used = pixels.std(axis=0) > 0.1
     pairs = np.flatnonzero(used[:-1] & used[1:])
     expected = np.mean([np.corrcoef(pixels[:, i], pixels[:, i + 1])[0, 1] for i in pairs])
