@@ -357,7 +357,7 @@ def test_drops_of_a_fall_until_they_are_stopped(page):
     page.get_by_role("button", name="Stop").click()
     drops = int(numbers(page)["drops n"])
     expect_a(page, "exponential", 2, drops, hand=None)
-    page.evaluate("() => new Promise(done => setTimeout(done, 700))")  # a drop's time
+    page.evaluate("() => new Promise(done => setTimeout(done, 2500))")  # some drops' time
     expect_a(page, "exponential", 2, drops, hand=None)
 
 
