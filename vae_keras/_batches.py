@@ -26,27 +26,14 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, arrays: tuple, batch_size: int = 32, seed=None, steps=None, part=(0, 1)):
         super().__init__()
         self.arrays = arrays
-        self.batch_size = batch_size
-        self.seed = seed
-        self.part = part
-        self.epoch = 0
-        self.batches_of_all = -(-len(arrays[0]) // batch_size)
-        self.steps = steps or self.batches_of_all
+        self.order = Order(len(arrays[0]), batch_size, seed, steps, part)
 
     def __len__(self):
-        return self.steps
+        return self.order.steps
 
     def __getitem__(self, i):
-        rows = self.rows(i)
+        rows = self.order.rows(i)
         return tuple(array[rows] for array in self.arrays)
-
-    def rows(self, i) -> np.ndarray:
-        """The numbers of the rows of batch `i` of the present epoch."""
-        passage, i = divmod(self.epoch * self.steps + i, self.batches_of_all)
-        order = _order(self.seed, passage, len(self.arrays[0]))
-        batch = order[i * self.batch_size : (i + 1) * self.batch_size]
-        process, processes = self.part
-        return np.split(batch, processes)[process]
 
     def for_backend(self):
         """These batches as the backend takes them fastest: on TensorFlow, as a dataset.
@@ -61,19 +48,42 @@ class Batches(keras.utils.PyDataset):
         with tf.device("CPU"):
             tensors = [tf.convert_to_tensor(array) for array in self.arrays]
 
+        order = self.order  # TensorFlow never lets go of its method: so it must not hold the arrays
+
         def batch(i):
-            rows = tf.ensure_shape(tf.numpy_function(self.rows, [i], tf.int64), [None])
+            rows = tf.ensure_shape(tf.numpy_function(order.rows, [i], tf.int64), [None])
             return tuple(tf.gather(tensor, rows) for tensor in tensors)
 
-        return tf.data.Dataset.range(self.steps).map(batch).prefetch(tf.data.AUTOTUNE)
+        return tf.data.Dataset.range(order.steps).map(batch).prefetch(tf.data.AUTOTUNE)
 
     def begin_epoch(self, epoch, logs=None):
         """To be called by a callback: the hooks of `PyDataset` are called more often than that."""
-        self.epoch = epoch
+        self.order.epoch = epoch
+
+
+class Order:
+    """Which rows each batch of an epoch has. Arguments as of `Batches`, with the number of rows."""
+
+    def __init__(self, num_rows: int, batch_size: int, seed, steps, part):
+        self.num_rows = num_rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.part = part
+        self.epoch = 0
+        self.batches_of_all = -(-num_rows // batch_size)
+        self.steps = steps or self.batches_of_all
+
+    def rows(self, i) -> np.ndarray:
+        """The numbers of the rows of batch `i` of the present epoch."""
+        passage, i = divmod(self.epoch * self.steps + i, self.batches_of_all)
+        order = _permutation(self.seed, passage, self.num_rows)
+        batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+        process, processes = self.part
+        return np.split(batch, processes)[process]
 
 
 @lru_cache(maxsize=2)
-def _order(seed, passage, n):
+def _permutation(seed, passage, n):
     return np.arange(n) if seed is None else np.random.default_rng([seed, passage]).permutation(n)
 
 

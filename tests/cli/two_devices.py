@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from small_networks import small_vae
 
-from vae_keras._batches import Batches
+from vae_keras._batches import Batches, Order
 from vae_keras.cli import runs
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -31,15 +31,22 @@ if ON_TENSORFLOW:
 runs.ConvVAE = functools.partial(small_vae, normalised=not ON_TENSORFLOW)
 batches = {}
 run = {"name": "only"}  # the one that trains now
-choose_rows = Batches.rows
+make_batches = Batches.__init__
+choose_rows = Order.rows
+
+
+def make_and_tell(self, arrays, *arguments):
+    make_batches(self, arrays, *arguments)
+    self.order.images = arrays[0]
 
 
 def choose_and_record(self, i):
     rows = choose_rows(self, i)
     if self.seed is not None:  # those of validation have none
-        batches["{name} {} {}".format(self.epoch, i, **run)] = self.arrays[0][rows]
+        batches["{name} {} {}".format(self.epoch, i, **run)] = self.images[rows]
     return rows
 
 
-Batches.rows = choose_and_record
+Batches.__init__ = make_and_tell
+Order.rows = choose_and_record
 atexit.register(lambda: np.savez(os.environ["BATCHES"], **batches))

@@ -1,6 +1,8 @@
 """The order of the images: new in each epoch, from seed and epoch alone, wherever it runs."""
 
+import gc
 import random
+import weakref
 
 import keras
 import numpy as np
@@ -49,6 +51,18 @@ class TestBatches:
             np.testing.assert_array_equal(
                 np.concatenate([part[i][0] for part in parts]), whole[i][0]
             )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it keeps functions for ever")
+def test_images_that_were_trained_on_are_let_go(images):
+    vae = VAE(*dense_networks(images.shape[1:]))
+    vae.compile("sgd")
+    x = np.repeat(images, 2, axis=0)
+    kept = weakref.ref(x)
+    vae.fit(x, validation_split=0.5, batch_size=8, verbose=0)
+    del x
+    gc.collect()
+    assert kept() is None
 
 
 class Spy(VAE):
