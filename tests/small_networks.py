@@ -7,7 +7,9 @@ from vae_keras import VAE, ConvVAE
 from vae_keras.networks import NETWORKS
 
 
-def tiny_networks(latent_dim, image_shape, dtype=None, activation=None, normalised=True):
+def tiny_networks(
+    latent_dim, image_shape, dtype=None, activation=None, depth=None, normalised=True
+):
     """Stand in for the networks of a `ConvVAE`: `ConvVAE(network="tiny")` builds these.
 
     What makes tests slow is the number of weights, since each is traced, and not their size.

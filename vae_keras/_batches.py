@@ -16,7 +16,7 @@ class Batches(keras.utils.PyDataset):
     new in each epoch, and the same on every backend and number of devices, and after a resume.
 
     Args:
-        arrays: Tuple `(x,)` or `(x, y)`, of arrays of one length.
+        arrays: Tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, of arrays of one length.
         batch_size: Rows of a batch; the last one may have fewer.
         seed: Integer, or `None` to keep the rows as they are.
         steps: Batches of an epoch, if not all; the next epoch goes on from there.
@@ -96,17 +96,13 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
     """Give the arguments of Keras's `fit` with arrays as `Batches`; other data stays as it is.
 
     Args:
-        options: Arguments of `fit` by name. An array `x`, and `y` if given, become `Batches`;
-            `shuffle`, `validation_split`, `steps_per_epoch` and `initial_epoch` mean what they do
-            in Keras. `Batches` as `x` are told which epoch it is.
+        options: Arguments of `fit` by name. An array `x`, and `y` and `sample_weight` if given,
+            become `Batches`; `shuffle`, `validation_split`, `steps_per_epoch` and `initial_epoch`
+            mean what they do in Keras. `Batches` as `x` are told which epoch it is.
         seed: Integer that the order depends on; drawn from Keras's global seed if not given.
 
-    Raises:
-        ValueError: If weights are given, which Keras drops where a model brings its own loss.
     """
     options = {name: value for name, value in options.items() if value is not None}
-    for name in sorted({"sample_weight", "class_weight"} & options.keys()):
-        raise ValueError(f"{name} is not used: it must be None.")
     if hasattr(options.get("x"), "__array__") and options.get("shuffle") != "batch":
         options = _as_batches(options, seed)
     if isinstance(options.get("x"), Batches):
@@ -120,7 +116,8 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
 
 
 def _as_batches(options, seed):
-    arrays = [np.asarray(options.pop(name)) for name in ("x", "y") if name in options]
+    names = [name for name in ("x", "y", "sample_weight") if name in options]
+    arrays = [np.asarray(options.pop(name)) for name in names]
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(f"y must have a row for each of x; got {[len(a) for a in arrays]} rows.")
     batch_size = options.pop("batch_size", 32)

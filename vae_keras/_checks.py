@@ -5,6 +5,15 @@ import numbers
 import keras
 import numpy as np
 
+SIGMOIDS = {"Sigmoid", "HardSigmoid"}
+SIGMOID_ACTIVATIONS = keras.activations.sigmoid, keras.activations.hard_sigmoid
+# layers and operations that leave values as they are, or to others between 0 and 1
+ARRANGING = {
+    "Activation", "Cast", "Clip", "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "ExpandDims",
+    "Flatten", "GetItem", "Identity", "InputLayer", "Permute", "Reshape", "Squeeze", "Transpose",
+    "UpSampling2D", "ZeroPadding2D",
+}  # fmt: skip
+
 
 def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli: bool = True):
     """Refuse, by a `ValueError`, images that a VAE cannot be trained or measured on.
@@ -46,10 +55,44 @@ def check_same_shapes(tensors, names: tuple):
     return tensors
 
 
+def check_weights(weights, n: int) -> np.ndarray:
+    """Refuse weights that are not one finite number of 0 or more for each of `n` images."""
+    weights = np.asarray(weights)
+    if weights.shape not in ((n,), (n, 1)) or weights.dtype.kind not in "fiub":
+        got = f"{weights.dtype} of shape {weights.shape}"
+        raise ValueError(f"sample_weight must hold a number for each of {n} images; got {got}.")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError("sample_weight must hold finite numbers of 0 or more.")
+    return weights.astype("float32").ravel()
+
+
+def check_compiled(loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **_):
+    """Refuse arguments of `compile` that a VAE, which brings its own loss, would not use."""
+    for name, value in (("loss", loss), ("loss_weights", loss_weights)):
+        if value is not None:
+            own = "a VAE brings its own loss, Equation 14; metrics=['mse'] measures images beside"
+            raise ValueError(f"{name} must be None, for {own} it. Got {value!r}.")
+    for name, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+        if isinstance(value, dict) and value.keys() != {"images"}:
+            raise ValueError(f"{name} can be of 'images' alone; got some of {sorted(value)}.")
+
+
 def check_count(value, name: str):
     """Refuse what is no integer of at least 1."""
     if not is_integer(value) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+
+
+def check_sigma(sigma):
+    """Refuse a standard deviation that is no number above 0, nor `None`."""
+    if sigma is not None and not (is_number(sigma) and 0 < sigma < np.inf):
+        raise ValueError(f"sigma must be a number above 0, or None to learn it; got {sigma!r}.")
+
+
+def check_beta(beta):
+    """Refuse a weight of the kl term that is no number of 0 or more."""
+    if not (is_number(beta) and 0 <= beta < np.inf):
+        raise ValueError(f"beta must be a number of 0 or more; got {beta!r}.")
 
 
 def check_image_shape(shape):
@@ -81,7 +124,30 @@ def check_networks(encoder: keras.Model, decoder: keras.Model, likelihood: str):
         raise ValueError(f"decoder must take latents of shape {q[0]}, as encoder gives; got {z}.")
     if (logits := decoder.output_shape) != (x := encoder.input_shape):
         raise ValueError(f"decoder must return images of shape {x}; it returns {logits}.")
-    last = getattr(decoder.layers[-1], "activation", None)
-    if likelihood == "bernoulli" and last is keras.activations.sigmoid:
+    if likelihood == "bernoulli" and _ends_in_sigmoid(decoder):
         wanted = "end in logits for the bernoulli likelihood, not in a sigmoid"
         raise ValueError(f"decoder must {wanted}, which the VAE adds itself.")
+
+
+def _ends_in_sigmoid(model):
+    """Whether the last operation that does more than arrange values is a sigmoid."""
+    steps = model.layers if isinstance(model, keras.Sequential) else model.operations
+    for operation in reversed(steps):
+        if isinstance(operation, keras.Sequential) or hasattr(operation, "operations"):
+            return _ends_in_sigmoid(operation)
+        activation = getattr(operation, "activation", keras.activations.linear)
+        kind = type(operation).__name__
+        if kind in SIGMOIDS or activation in SIGMOID_ACTIVATIONS:
+            return True
+        if hasattr(operation, "kernel"):
+            return False
+        if kind not in ARRANGING or activation is not keras.activations.linear:
+            return _gives_probabilities(model)
+    return False
+
+
+def _gives_probabilities(model):
+    """Whether its outputs stay in [0, 1] wherever z is, as of a sigmoid that no class names."""
+    z = 1000.0 * np.random.default_rng(0).standard_normal((8, *model.input_shape[1:]))
+    outputs = keras.ops.convert_to_numpy(model(np.concatenate([z, -z]).astype("float32")))
+    return outputs.min() >= 0 and outputs.max() <= 1 and np.ptp(outputs) > 0

@@ -16,6 +16,55 @@ def standard_error(values) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
+def loss_floor(x, likelihood: str = "bernoulli", sigma: float | None = 1.0) -> float:
+    """The loss of reconstructions that equal the images, at no KL: no -ELBO is below it.
+
+    Args:
+        x: Images (n, ...).
+        likelihood, sigma: As for `VAE`.
+
+    Returns:
+        Nats per image, summed over the pixels, mean over the images. For "bernoulli" the entropy of
+        the grey levels, 0 for black and white; for "gaussian" the constants of the density, and
+        minus infinity if sigma is learned.
+    """
+    x = np.asarray(x, "float64").reshape(len(x), -1)
+    if likelihood == "bernoulli":
+        return _bernoulli_loss(x, x)
+    return _gaussian_loss(x, x, 0.0 if sigma is None else sigma)
+
+
+def mean_image_loss(
+    x_train, x_test, likelihood: str = "bernoulli", sigma: float | None = 1.0
+) -> float:
+    """The loss on `x_test` of a model that knows the mean image of `x_train` and nothing else.
+
+    A model whose latents have collapsed ends there. Arguments and result as for `loss_floor`; for
+    "bernoulli" half an image of each grey is added to the mean, so that no pixel is impossible; a
+    sigma to be learned is the deviation of the training images from their mean.
+    """
+    x_train = np.asarray(x_train, "float64").reshape(len(x_train), -1)
+    x_test = np.asarray(x_test, "float64").reshape(len(x_test), -1)
+    mean = x_train.mean(axis=0)
+    if likelihood == "bernoulli":
+        count = len(x_train)
+        return _bernoulli_loss(x_test, (mean * count + 0.5) / (count + 1))
+    return _gaussian_loss(x_test, mean, (x_train - mean).std() if sigma is None else sigma)
+
+
+def _bernoulli_loss(x, p):
+    from scipy.special import xlog1py, xlogy  # here, so that importing the package stays fast
+
+    return float(-np.mean(np.sum(xlogy(x, p) + xlog1py(1 - x, -p), axis=1)))
+
+
+def _gaussian_loss(x, mean, sigma):
+    if sigma == 0:
+        return -np.inf
+    squares = np.mean(np.sum(np.square((x - mean) / sigma), axis=1))
+    return float(0.5 * squares + x.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi)))
+
+
 def train_classifier(x, y, epochs: int = 4, seed: int = 0, verbose: int = 0) -> keras.Model:
     """Train a small convolutional classifier of digits.
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from vae_keras._checks import check_same_shapes, is_number
+from vae_keras._checks import check_beta, check_same_shapes, check_sigma
 
 Tensor = Any  # an array of NumPy, or a tensor of the backend that runs
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -119,7 +119,9 @@ class VariationalLoss(keras.layers.Layer):
         likelihood: "bernoulli" or "gaussian": that of a pixel given z (Equation 5 and its note).
         sigma: Standard deviation of the Gaussian likelihood, above 0, or `None` to learn it. The
             Bernoulli one has none.
-        beta: Weight of the kl term, 0 or more; 1 is the ELBO. It is fixed once the layer exists.
+        beta: Weight of the kl term, 0 or more; 1 is the ELBO. The attribute of that name may be set
+            between epochs, as `KLWarmUp` does (KL annealing), and is saved. On JAX, which keeps its
+            weights elsewhere within an epoch, a `RuntimeError` is raised if it is set there.
 
     Call arguments:
         inputs: The tuple `(x, logits_or_mean, z_mean, z_log_var)`: images (n, ...); what the
@@ -138,20 +140,40 @@ class VariationalLoss(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood must be one of {LIKELIHOODS}; got {likelihood!r}.")
-        if sigma is not None and not (is_number(sigma) and 0 < sigma < math.inf):
-            raise ValueError(f"sigma must be a number above 0, or None to learn it; got {sigma!r}.")
-        if not (is_number(beta) and 0 <= beta < math.inf):
-            raise ValueError(f"beta must be a number of 0 or more; got {beta!r}.")
+        check_sigma(sigma)
+        check_beta(beta)
         self.likelihood = likelihood
         self.sigma = sigma
-        self.beta = beta
+        scalar = {"shape": (), "dtype": "float32", "autocast": False}
         if sigma is not None:
             self.log_sigma = math.log(sigma)
         elif likelihood == "gaussian":
-            self.log_sigma = self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", autocast=False, name="log_sigma"
-            )
+            self.log_sigma = self.add_weight(initializer="zeros", name="log_sigma", **scalar)
+        # a weight, since a number would be frozen in the step that Keras traces
+        start = keras.initializers.Constant(beta)
+        self.beta_weight = self.add_weight(
+            initializer=start, trainable=False, name="beta", **scalar
+        )
         self.built = True
+
+    @property
+    def beta(self) -> float:
+        """The weight of the kl term: the shortest number that its float32 stands for."""
+        return float(str(ops.convert_to_numpy(self.beta_weight)))
+
+    @beta.setter
+    def beta(self, beta):
+        check_beta(beta)
+        if self.beta_weight._value is None:  # as on JAX, once an epoch has begun
+            raise RuntimeError(
+                "beta cannot be set within an epoch on JAX, where it would be lost: set it at the "
+                "beginning or at the end of an epoch."
+            )
+        self.beta_weight.assign(beta)
+
+    def weighted_sum(self, reconstruction: Tensor, kl: Tensor) -> Tensor:
+        """The loss of each image, reconstruction + beta * kl, (n,)."""
+        return reconstruction + self.beta_weight * kl
 
     def log_likelihood(self, x: Tensor, logits_or_mean: Tensor) -> Tensor:
         """log P(X|z) of each image, (n,): nats, summed over the pixels, in float32."""
@@ -166,12 +188,18 @@ class VariationalLoss(keras.layers.Layer):
         z_mean, z_log_var = check_same_shapes(inputs[2:], ("z_mean", "z_log_var"))
         reconstruction = -self.log_likelihood(x, logits_or_mean)
         kl = kl_divergence(ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32"))
-        self.add_loss(ops.mean(reconstruction + self.beta * kl))
+        self.add_loss(ops.mean(self.weighted_sum(reconstruction, kl)))
         return reconstruction, kl
 
     def compute_output_spec(self, inputs):
         # two tensors, and not one twice: a functional model tells its outputs apart by them
         return tuple(KerasTensor(inputs[0].shape[:1], dtype="float32") for _ in range(2))
+
+    def load_own_variables(self, store):
+        for i, variable in enumerate(self.weights):
+            # older files hold no beta: it is that of the config
+            if variable is not self.beta_weight or str(i) in store:
+                variable.assign(store[str(i)])
 
     def get_config(self):
         own = {"likelihood": self.likelihood, "sigma": self.sigma, "beta": self.beta}

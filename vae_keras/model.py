@@ -6,11 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vae_keras._batches import in_own_order
+from vae_keras import _checks
 from vae_keras._checks import check_count, check_image_shape, check_images, check_networks
 from vae_keras._files import atomic_path
+from vae_keras._fit import prepare, relative_weights, scale_for_replicas, seen, with_targets
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
-from vae_keras.networks import NETWORKS
+from vae_keras.networks import NETWORKS, usual_depth
 from vae_keras.sampling import MixturePrior, draw_latents
 
 CHUNK = 1000  # latents decoded at once: it bounds the memory, whatever the number of samples
@@ -73,32 +74,62 @@ class VAE(keras.Model):
         images = self.to_mean(logits_or_mean)
         return {"images": images, "reconstruction": reconstruction, "kl": kl}
 
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, None, training)
+        if sample_weight is None:
+            return loss
+        # the loss layer has added the mean over the batch: what weights change of it
+        nats = self.variational_loss.weighted_sum(y_pred["reconstruction"], y_pred["kl"])
+        change = keras.ops.mean((relative_weights(sample_weight) - 1.0) * nats)
+        return loss + scale_for_replicas(change)
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        self.reconstruction_tracker.update_state(y_pred["reconstruction"])
-        self.kl_tracker.update_state(y_pred["kl"])
-        return super().compute_metrics(x, y, y_pred, sample_weight)
+        weights = 1.0 if sample_weight is None else relative_weights(sample_weight)
+        self.reconstruction_tracker.update_state(weights * y_pred["reconstruction"])
+        self.kl_tracker.update_state(weights * y_pred["kl"])
+        # users' metrics compare the images, whatever the targets are
+        images = {"images": y_pred["images"]}
+        return super().compute_metrics(x, {"images": x}, images, sample_weight)
+
+    def compile(self, *args, **kwargs):
+        """Compile as in Keras, but for a loss: the model brings its own, Equation 14.
+
+        `metrics` compare the images with those that P(X|z) has as its mean. A `ValueError` is
+        raised if `loss` or `loss_weights` are given, or metrics of anything but "images".
+        """
+        options = inspect.signature(super().compile).bind(*args, **kwargs).arguments
+        _checks.check_compiled(**options)
+        super().compile(**options)
 
     def fit(self, x=None, *args, **kwargs) -> keras.callbacks.History:
         """Train as in Keras; arrays are taken in a new order in each epoch (`in_own_order`).
 
-        Raises a `ValueError` if the arrays `x` or `validation_data` are not images of the right
-        kind, or weights are given, which the loss does not use.
+        A weight counts an image as often as its number says: the loss is the weighted mean over a
+        batch. Logs are means over batches, by their numbers of images. A `beta` that changes is
+        logged too.
+
+        Raises a `ValueError` if the first images of `x` or `validation_data` are not of the right
+        kind, weights are not one number an image, or the learning rate has fallen to 0.
         """
         options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
-        held_out = options.get("validation_data")
-        held_out = held_out[0] if isinstance(held_out, tuple) else held_out
-        self._check_images(x, "x")
-        self._check_images(held_out, "validation_data")
-        return super().fit(**in_own_order(options))
+        return super().fit(**prepare(options, self, self._check_images))
 
-    def evaluate(self, x=None, *args, **kwargs):
-        """Evaluate as in Keras, after the same check of `x`."""
-        self._check_images(x, "x")
-        return super().evaluate(x, *args, **kwargs)
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
+    ):
+        """Evaluate as in Keras, after the same look at `x`, and with weights as in `fit`."""
+        if "_use_cached_eval_dataset" not in kwargs:  # by which `fit` calls it, after its own look
+            x = seen(x, "x", self._check_images)
+            x, y, sample_weight = with_targets(x, y, sample_weight)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+
+    def count_params(self) -> int:
+        """The number of the networks' weights, and of a learned sigma."""
+        return super().count_params() - 1  # beta is a setting, though Keras holds it as a weight
 
     def reconstruct(self, x) -> np.ndarray:
         """Reconstruct images without noise: the mean of P(X|z) at z = z_mean (n, *image_shape)."""
-        x = self._check_images(np.asarray(x), "x")
+        x = self._array_of_images(x)
         z_mean, _ = self.encoder.predict(x, verbose=0)
         return self.decoder.predict(z_mean, verbose=0)
 
@@ -123,7 +154,7 @@ class VAE(keras.Model):
         Returns:
             float64 array (n,): nats per image, summed over pixels and latent dimensions.
         """
-        x = self._check_images(np.asarray(x), "x")
+        x = self._array_of_images(x)
         q = self.encoder.predict(x, verbose=0)
         log_p = np.zeros(len(x))
         for rows, log_p_x_given_z, _ in self._draws(x, *q, num_samples, seed, verbose):
@@ -140,7 +171,7 @@ class VAE(keras.Model):
         Source: Equation 7, with z drawn from Q(z|X) instead of P(z); Burda, Grosse and
         Salakhutdinov (2016), Equation 8.
         """
-        x = self._check_images(np.asarray(x), "x")
+        x = self._array_of_images(x)
         q = self.encoder.predict(x, verbose=0)
         total = np.full(len(x), -np.inf)
         for rows, log_p_x_given_z, log_ratio in self._draws(x, *q, num_samples, seed, verbose):
@@ -190,8 +221,11 @@ class VAE(keras.Model):
         return vae
 
     def compile_from_config(self, config):
+        # Keras's own does nothing for a class with a `compile` of its own
         # older files of the command line hold the record of their run here
-        super().compile_from_config({key: config[key] for key in config if key != "run"})
+        config = {key: config[key] for key in config if key != "run"}
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def _layers_to_freeze(self):  # parents first, since they set those inside them
         layers = [self.encoder, self.decoder_network, self.variational_loss]
@@ -220,6 +254,12 @@ class VAE(keras.Model):
                 yield rows, log_p.reshape(shape[:2]), log_ratio
             progress.update(rows.stop)
 
+    def _array_of_images(self, x):
+        if not (hasattr(x, "__array__") or isinstance(x, (list, tuple))):
+            how = "give what yields batches one batch at a time"
+            raise ValueError(f"x must be an array of images; got a {type(x).__name__}: {how}.")
+        return self._check_images(np.asarray(x), "x")
+
     def _check_images(self, x, name):
         if hasattr(x, "__array__"):
             bernoulli = self.variational_loss.likelihood == "bernoulli"
@@ -238,6 +278,8 @@ class ConvVAE(VAE):
         likelihood, sigma, beta, seed: As for `VAE`.
         dtype: Dtype policy of the networks; `None` takes Keras's global one.
         activation: Of the hidden layers; if not given, "gelu", or "relu" as in the post.
+        depth: How often "default" halves the image; if not given, 2 for images of at most 32
+            pixels a side, one more for each doubling. None for "keng2017".
 
     Raises:
         ValueError: If an argument is not as above; the message names it.
@@ -245,7 +287,7 @@ class ConvVAE(VAE):
 
     def __init__(
         self, latent_dim=64, network="default", image_shape=(28, 28, 1), likelihood="bernoulli",
-        sigma=1.0, beta=1.0, seed=None, dtype=None, activation=None, **kwargs,
+        sigma=1.0, beta=1.0, seed=None, dtype=None, activation=None, depth=None, **kwargs,
     ):  # fmt: skip
         if network not in tuple(NETWORKS):
             raise ValueError(f"network must be one of {tuple(NETWORKS)}; got {network!r}.")
@@ -254,16 +296,22 @@ class ConvVAE(VAE):
         policy = keras.dtype_policies.get(dtype)
         build, own = NETWORKS[network]
         activation = own if activation is None else activation
-        encoder, decoder = build(int(latent_dim), shape, policy, activation)
+        if depth is not None and network != "default":
+            raise ValueError(f"depth must be None for {network!r}; got {depth!r}.")
+        depths = {} if depth is None else {"depth": depth}
+        encoder, decoder = build(int(latent_dim), shape, policy, activation, **depths)
         super().__init__(encoder, decoder, likelihood, sigma, beta, seed, dtype=policy, **kwargs)
         self.network = network
+        self.depth = usual_depth(shape) if (depth, network) == (None, "default") else depth
         self.activation = keras.activations.serialize(keras.activations.get(activation))
 
     def get_config(self):
         config = {"network": self.network, "latent_dim": self.latent_dim, **super().get_config()}
         del config["encoder"], config["decoder"]  # from_config builds them anew
-        return {**config, "image_shape": self.image_shape, "activation": self.activation}
+        own = {"image_shape": self.image_shape, "activation": self.activation, "depth": self.depth}
+        return {**config, **own}
 
     @classmethod
     def from_config(cls, config):
-        return super().from_config({"activation": "relu", **config})  # as older files have it
+        older = {"activation": "relu", "depth": 2 if config["network"] == "default" else None}
+        return super().from_config({**older, **config})

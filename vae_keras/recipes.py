@@ -24,21 +24,69 @@ RECIPES = {
 }
 
 
-def make_optimizer(recipe: str, num_images: int, epochs: int, batch_size: int) -> keras.Optimizer:
+MIN_STEPS = 60  # of an epoch
+
+
+def fit_options(recipe: str, num_images: int) -> dict:
+    """The arguments `epochs`, `batch_size` and `steps_per_epoch` of `fit` for so many images.
+
+    They are those of the recipe, but for few images. Those are taken in smaller batches, and
+    several times in an epoch, which has at least 60 steps: after the ten steps that 60 images
+    would make, not even the averages of batch normalisation have arrived.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
+    epochs, batch_size, _ = RECIPES[recipe]
+    if num_images >= MIN_STEPS * batch_size:
+        return {"epochs": epochs, "batch_size": batch_size}
+    batch_size = min(max(16, num_images // 96 * 16), 128)
+    steps = max(MIN_STEPS, math.ceil(num_images / batch_size))
+    return {"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
+
+
+def make_optimizer(
+    recipe: str, num_images: int, epochs: int, batch_size: int, steps_per_epoch: int | None = None,
+    constant: bool = False,
+) -> keras.Optimizer:  # fmt: skip
     """Make the optimizer of a recipe.
 
     "keng2017" takes RMSprop with Keras's defaults, as in the post. The others, for the default
-    network, take Adam, whose learning rate rises, and falls to zero in a straight line.
+    network, take Adam, whose learning rate rises, and falls to zero in a straight line. It is 0
+    from then on: to train further, compile again with an optimizer made for the epochs to come.
 
     Args:
         recipe: A key of `RECIPES`.
-        num_images, epochs, batch_size: What `fit` will be given: the steps that the lines span.
+        num_images, epochs, batch_size, steps_per_epoch: What `fit` will be given: the steps that
+            the lines span.
+        constant: Keep to a third of the recipe's highest rate, for callbacks that set the rate
+            themselves, as `ReduceLROnPlateau` and `LearningRateScheduler`: at a schedule Keras
+            raises a `TypeError`.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
     if recipe == "keng2017":
         return keras.optimizers.RMSprop(RECIPES[recipe].learning_rate)
-    num_steps = math.ceil(num_images / batch_size) * epochs
+    num_steps = (steps_per_epoch or math.ceil(num_images / batch_size)) * epochs
     rate = RiseAndFall(RECIPES[recipe].learning_rate, min(60, num_steps // 4), num_steps)
+    if constant:
+        rate = RECIPES[recipe].learning_rate / 3
     # short memories: over so few steps the averages of Adam's defaults (0.9, 0.999) lag behind
     return keras.optimizers.Adam(rate, beta_1=0.8, beta_2=0.98)
+
+
+class KLWarmUp(keras.callbacks.Callback):
+    """Lets the weight of the kl term rise in a straight line, from 0 to `beta` (KL annealing).
+
+    Epoch 0 has the weight 0, epoch `epochs` and all after it `beta`. It is logged as "beta";
+    `val_loss` has the same weight, so losses of different epochs are not alike while it rises.
+    """
+
+    def __init__(self, epochs: int, beta: float = 1.0):
+        super().__init__()
+        if not epochs >= 1:
+            raise ValueError(f"epochs must be at least 1; got {epochs!r}.")
+        self.epochs = epochs
+        self.beta = beta
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.variational_loss.beta = self.beta * min(1.0, epoch / self.epochs)

@@ -4,6 +4,7 @@ Usage: devices.py ARGUMENT..., of the command line.
 """
 
 import sys
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -80,10 +81,30 @@ def normalise(strategy):
         vae.save("normalised.keras")
 
 
+def weigh(name, scope):
+    """Take a step on weighted images, and keep the weights and the logs."""
+    with scope:
+        keras.utils.set_random_seed(4)
+        x = keras.Input((2,))
+        z = keras.Input((1,))
+        encoder = keras.Model(x, [layers.Dense(1)(x), layers.Dense(1)(x)])
+        vae = VAE(encoder, keras.Model(z, layers.Dense(2)(z)), beta=2.0)
+        vae.compile(keras.optimizers.SGD(0.5))
+        images = np.arange(16, dtype="float32").reshape(8, 2) / 16
+        # the two halves of the batch weigh 12 and 2
+        weights = np.array([6, 0, 5, 1, 1, 0.5, 0.5, 0])
+        options = {"sample_weight": weights, "batch_size": 8, "shuffle": False, "verbose": 0}
+        history = vae.fit(images, **options).history
+        np.savez(f"weighted_{name}.npz", *vae.get_weights(), **history)
+
+
 normal = keras.random.normal
 if ON_TENSORFLOW:  # where each replica's noise is its own, and not that of one device
     keras.random.normal = lambda shape, dtype, seed: keras.ops.full(shape, 0.3, dtype)
 on_two = train_all()
+two = on_two.distribute_strategy if ON_TENSORFLOW else keras.distribution.DataParallel()
+weigh("two", two.scope())
+weigh("one", nullcontext())
 keras.random.normal = normal
 draw(on_two)
 if ON_TENSORFLOW:

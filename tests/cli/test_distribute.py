@@ -193,6 +193,17 @@ def test_on_tensorflow_each_replica_normalises_its_own_images_and_the_first_is_s
     np.testing.assert_allclose(saved, 0.1 * x[:4].mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow
+@BOTH
+def test_weights_of_images_mean_on_two_devices_what_they_mean_on_one(runs, backend):
+    folder, _ = runs
+    two, one = (np.load(folder / backend / f"weighted_{name}.npz") for name in ("two", "one"))
+    assert set(two) == set(one) >= {"arr_0", "loss", "reconstruction", "kl"}
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-5, atol=1e-6)
+    assert two["loss"] == pytest.approx(two["reconstruction"] + 2.0 * two["kl"], rel=1e-5)
+
+
 def test_the_parts_of_the_processes_make_up_the_batch():
     x = np.arange(13)
     parts = [Place(i, 2, 4).batches(x, 8) for i in range(2)]

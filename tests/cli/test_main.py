@@ -1,5 +1,6 @@
 """The command line, run as a process where the process matters."""
 
+import importlib.util
 import json
 import os
 import re
@@ -12,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
+from scipy.special import xlog1py, xlogy
 
-from vae_keras import evaluation, load_images, load_vae, sampling
+from vae_keras import RECIPES, evaluation, load_images, load_vae, sampling
 from vae_keras.cli import commands, runs
 from vae_keras.cli.main import main
 
@@ -59,9 +62,66 @@ class TestCommands:
         assert results["test_images"] == 4
         parts = results["reconstruction"] + results["kl"]
         assert results["neg_elbo"] == pytest.approx(parts, abs=0.02)
-        assert results["files"] == ["vae.keras"]
+        assert results["files"] == ["vae.keras", "vae.png"]
         assert "Epoch 2/2" in trained.err  # the progress is there, and not in the way
         assert load_vae(tmp_path / "vae.keras").latent_dim == 3
+
+    def test_train_says_what_its_loss_means_for_these_images_and_shows_some(
+        self, tmp_path, my_images, small_network, capsys
+    ):
+        output = str(tmp_path / "a.keras")
+        sizes = ("--latent-dim", "3", "--epochs", "1", "--batch-size", "8", "--output", output)
+        assert main(["train", "--data", str(my_images), *sizes, "--json"]) == 0
+        captured = capsys.readouterr()
+        results = json.loads(captured.out)
+        x_train, x_test = commands._hold_out(load_images(my_images), 0)
+        p = (x_train.sum(axis=0) + 0.5) / 37
+        mean_image = -(xlogy(x_test, p) + xlog1py(1 - x_test, -p)).sum() / 4
+        floor = stats.bernoulli.entropy(x_test.astype("float64")).sum() / 4
+        assert results["mean_image"] == pytest.approx(mean_image, abs=0.01)
+        assert results["floor"] == pytest.approx(floor, abs=0.01)
+        said = captured.err.partition("Epoch 1")[0]  # while one can still stop it
+        assert f"a loss of {mean_image:.2f} nats" in said
+        assert f"No loss is below {floor:.2f}" in said
+        z_mean, z_log_var = load_vae(output).encoder.predict(x_test, verbose=0)
+        kl = 0.5 * (np.exp(z_log_var) + z_mean**2 - 1 - z_log_var).mean(axis=0)
+        assert results["latents_in_use"] == (kl > 0.01).sum()
+        assert results["files"] == [output, str(tmp_path / "a.png")]
+        with Image.open(tmp_path / "a.png") as picture:
+            assert min(picture.size) > 50
+
+    @pytest.mark.parametrize(
+        ("sizes", "steps", "batch_size"),
+        [
+            ([], 60, 16),
+            (["--batch-size", "8"], 60, 8),
+            (["--batch-size", "8", "--epochs", "1"], 5, 8),
+        ],
+    )
+    def test_few_images_are_taken_several_times_an_epoch_unless_all_is_given(
+        self, tmp_path, my_images, monkeypatch, sizes, steps, batch_size
+    ):
+        plans = []
+        monkeypatch.setattr(runs, "_begin", lambda record, _: plans.append(record))
+        monkeypatch.setattr(runs, "_fit", None)
+        with pytest.raises(TypeError):
+            main(["train", "--data", str(my_images), "--output", str(tmp_path / "a.keras"), *sizes])
+        (plan,) = plans
+        assert (plan["steps an epoch"] or 5, plan["batch_size"]) == (steps, batch_size)
+
+    def test_so_many_steps_are_taken(self, tmp_path, my_images, small_network):
+        output = str(tmp_path / "a.keras")
+        options = ["--latent-dim", "2", "--epochs", "1", "--output", output]
+        assert main(["train", "--data", str(my_images), *options]) == 0
+        assert int(load_vae(output).optimizer.iterations) == 60
+
+    def test_tensorboard_is_asked_for_by_name_where_it_is_missing(
+        self, tmp_path, my_images, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        options = ["--output", str(tmp_path / "a.keras"), "--tensorboard", str(tmp_path)]
+        assert main(["train", "--data", str(my_images), *options]) == 2
+        assert "--tensorboard needs TensorBoard" in capsys.readouterr().err
 
     def test_an_image_folder_trains_too(self, tmp_path, rng, small_network):
         folder = tmp_path / "folder"
@@ -127,8 +187,8 @@ class TestFigures:
         labels = np.arange(50) % 10
         train, test = ((rng.random((50, 28, 28, 1), dtype="float32"), labels) for _ in range(2))
         monkeypatch.setattr(commands, "load_mnist", lambda: (train, test))
-        short = runs.RECIPES["default"]._replace(epochs=1)
-        monkeypatch.setitem(runs.RECIPES, "default", short)
+        short = RECIPES["default"]._replace(epochs=1)
+        monkeypatch.setitem(RECIPES, "default", short)
         return train[0], test[0]
 
     @pytest.fixture
@@ -364,7 +424,11 @@ class TestBadInput:
     ("command", "own"),
     [
         ("figures", ""),
-        ("train", "resume data network latent-dim epochs batch-size likelihood sigma distribute"),
+        (
+            "train",
+            "resume data network latent-dim epochs batch-size likelihood sigma tensorboard "
+            "distribute",
+        ),
         ("sample", "n"),
         ("evaluate", "data num-samples"),
         ("export", "format"),

@@ -97,7 +97,7 @@ REFUSED = {
     "many_rows.npz": "cannot be read as an .npz file",
     "beyond_64_bits.npz": "cannot be read as an .npz file",
     "latents.keras": "its networks need an axis of 100000, and the longest axis of its weights has",
-    "pixels.keras": "its networks need an axis of 90000, and",
+    "pixels.keras": "its networks need an axis of 180000, and",
     "channels.keras": "its networks need an axis of 100000, and",
     "units.keras": "its networks need an axis of 60000, and the longest axis of its weights has 6",
     "huge_png": "a.png cannot be read as a PNG image: ",

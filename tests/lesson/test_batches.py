@@ -150,12 +150,6 @@ class TestFit:
         assert ended == [0, 1, 2]
         assert history.params["steps"] == 2
 
-    @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
-    def test_weights_are_refused_by_name(self, small_vae, images, name):
-        small_vae.compile("sgd")
-        with pytest.raises(ValueError, match=f"{name} is not used: it must be None"):
-            small_vae.fit(images, **{name: np.ones(24)})
-
     def test_training_does_not_depend_on_whether_one_looks(self, images):
         def train(**looks):
             keras.utils.set_random_seed(3)

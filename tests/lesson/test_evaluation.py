@@ -4,10 +4,18 @@ import random
 
 import keras
 import numpy as np
+import pytest
 from scipy import linalg, stats
 
 from vae_keras import load_mnist
-from vae_keras.evaluation import frechet_distance, sample_quality, standard_error, train_classifier
+from vae_keras.evaluation import (
+    frechet_distance,
+    loss_floor,
+    mean_image_loss,
+    sample_quality,
+    standard_error,
+    train_classifier,
+)
 
 
 class TestFrechetDistance:
@@ -86,3 +94,38 @@ def test_the_standard_error_is_scipys_whatever_the_number_of_values(rng):
         values = rng.normal(3.0, 2.0, n)
         np.testing.assert_allclose(standard_error(values), stats.sem(values))
     assert np.isnan(standard_error([1.0]))
+
+
+class TestWhatALossMeans:
+    def test_the_floor_is_the_entropy_of_the_grey_levels(self, rng):
+        x = rng.random((5, 4, 3, 1))
+        entropy = stats.bernoulli.entropy(x).sum(axis=(1, 2, 3)).mean()
+        assert loss_floor(x) == pytest.approx(entropy)
+        assert loss_floor(np.round(x)) == 0.0
+
+    def test_the_floor_of_a_gaussian_is_its_density_at_the_mean(self, rng):
+        x = rng.normal(size=(5, 4, 3, 1))
+        assert loss_floor(x, "gaussian", 0.3) == pytest.approx(-12 * stats.norm.logpdf(0, 0, 0.3))
+        assert loss_floor(x, "gaussian", None) == -np.inf
+
+    def test_the_mean_image_is_that_of_the_training_images_and_half_an_image_of_each_grey(
+        self, rng
+    ):
+        x_train = (rng.random((9, 2, 2, 1)) < 0.3).astype("float32")
+        x_test = (rng.random((4, 2, 2, 1)) < 0.7).astype("float32")
+        p = (x_train.sum(axis=0) + 0.5) / 10
+        expected = -stats.bernoulli.logpmf(x_test, p).sum(axis=(1, 2, 3)).mean()
+        assert mean_image_loss(x_train, x_test) == pytest.approx(expected)
+        assert np.isfinite(mean_image_loss(np.zeros((3, 2, 2, 1)), np.ones((3, 2, 2, 1))))
+
+    @pytest.mark.parametrize("sigma", [0.4, None])
+    def test_of_a_gaussian_it_is_the_density_around_the_mean(self, rng, sigma):
+        x_train, x_test = rng.normal(3, 2, (2, 50, 2, 3, 1))
+        mean = x_train.mean(axis=0)
+        width = (x_train - mean).std() if sigma is None else sigma
+        expected = -stats.norm.logpdf(x_test, mean, width).sum(axis=(1, 2, 3)).mean()
+        assert mean_image_loss(x_train, x_test, "gaussian", sigma) == pytest.approx(expected)
+
+    def test_images_that_are_all_alike_leave_a_learned_sigma_no_width(self):
+        x = np.ones((3, 2, 2, 1))
+        assert mean_image_loss(x, x, "gaussian", None) == -np.inf

@@ -123,3 +123,67 @@ def test_the_recipe_of_the_post_takes_kerass_own_rmsprop():
 def test_another_recipe_is_refused_by_name():
     with pytest.raises(ValueError, match=r"recipe must be one of .*; got 'quick'"):
         make_optimizer("quick", 1000, 3, 200)
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth"),
+    [((1, 1, 1), 2), ((28, 28, 1), 2), ((32, 20, 3), 2), ((20, 33, 3), 3), ((65, 1, 1), 4)],
+)
+def test_the_default_network_deepens_with_the_image(shape, depth, rng):
+    vae = ConvVAE(latent_dim=2, image_shape=shape)
+    assert vae.depth == vae.get_config()["depth"] == depth
+    halving = [layer for layer in vae.encoder.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(halving) == depth
+    assert max(halving[-1].output.shape[1:3]) <= 8
+    assert vae.reconstruct(rng.random((2, *shape))).shape == (2, *shape)
+
+
+def test_large_images_have_no_hundred_million_weights_and_train(rng):
+    vae = ConvVAE(image_shape=(256, 256, 3))
+    assert vae.count_params() < 20e6
+    vae.compile(keras.optimizers.SGD(1e-7), run_eagerly=True)
+    before = [weight.numpy() for weight in vae.trainable_weights]
+    vae.fit(rng.random((2, 256, 256, 3)), epochs=2, verbose=0)
+    moved = [
+        not np.array_equal(weight.numpy(), old)
+        for weight, old in zip(vae.trainable_weights, before, strict=True)
+    ]
+    assert np.mean(moved) > 0.9  # a step so small moves no weight far, and some not at all
+
+
+def test_the_network_of_mnist_is_the_one_of_the_records():
+    assert ConvVAE().count_params() == 1_559_665
+
+
+def test_a_config_without_a_depth_is_that_of_a_network_of_depth_2():
+    config = ConvVAE(latent_dim=2, image_shape=(40, 40, 1), depth=2).get_config()
+    del config["depth"]  # as older files have it
+    assert ConvVAE.from_config(config).depth == 2
+    assert ConvVAE(latent_dim=2, image_shape=(40, 40, 1)).depth == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 1}, "depth must be an integer from 2 to 5; got 1"),
+        ({"depth": 6}, "depth must be an integer from 2 to 5; got 6"),
+        ({"depth": 2.0}, "depth must be an integer"),
+        ({"depth": 2, "network": "keng2017"}, "depth must be None for 'keng2017'; got 2"),
+    ],
+)
+def test_a_depth_that_cannot_be_is_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        ConvVAE(latent_dim=2, **options)
+
+
+@pytest.mark.parametrize("network", ["default", "keng2017"])
+def test_kerass_setting_of_channels_first_changes_nothing(network, rng):
+    usual = ConvVAE(latent_dim=2, network=network)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        other = ConvVAE(latent_dim=2, network=network)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    other.set_weights(usual.get_weights())
+    x = rng.random((2, 28, 28, 1), dtype="float32")
+    np.testing.assert_array_equal(other.elbo(x), usual.elbo(x))

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from vae_keras import plots
-from vae_keras._checks import check_images
+from vae_keras._checks import check_images, check_sigma
 from vae_keras._files import atomic_path, check_writable
-from vae_keras.cli import runs
+from vae_keras.cli import report, runs
 from vae_keras.cli.figures import draw_figures
 from vae_keras.cli.quiet import quiet_stderr
 from vae_keras.data import load_mnist
@@ -46,26 +46,33 @@ def figures(seed, output):
 
 def train(
     seed, output, resume, data, network, latent_dim, epochs, batch_size, likelihood, sigma,
-    distribute,
+    distribute, tensorboard,
 ):  # fmt: skip
     """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got {sigma} with bernoulli.")
+    check_sigma(sigma)
     if data is None:
         (x_train, _), (x_test, _) = load_mnist()
     else:
         x_train, x_test = _hold_out(load_images(data), seed)
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
-    trained = runs.train(x_train, x_test, output, record, resume, distribute)
+    picture = str(Path(output).with_suffix(".png"))
+    check_writable(picture)
+    expected = report.expect(x_train, x_test, likelihood, sigma)
+    trained = runs.train(x_train, x_test, output, record, resume, distribute, tensorboard)
     if not trained.reports:
         return {}
+    _save_figure(report.picture(trained.vae, x_test, seed), picture)
     return {
         "training_images": len(x_train),
         "test_images": len(x_test),
         **_elbo_parts(trained.vae, x_test, seed),
+        **expected,
+        "latents_in_use": report.latents_in_use(trained.vae, x_test),
         "training_seconds": round(trained.seconds, 1),
-        "files": [output],
+        "files": [output, picture],
     }
 
 

@@ -20,10 +20,11 @@ class Place(NamedTuple):
     processes: int = 1
     devices: int = 1
 
-    def batches(self, x, batch_size: int, seed: int | None = None) -> Batches:
+    def batches(self, x, batch_size: int, seed: int | None = None, steps=None) -> Batches:
         """Give what this process hands to `fit` of the images that all processes hold.
 
-        Each device gets as many of a batch as the next; the few that are left are left out.
+        `steps` are those of an epoch, if it is not one pass. Each device gets as many of a batch as
+        the next; the few that are left are left out.
         """
         if batch_size % self.devices:
             wanted = f"a multiple of the {self.devices} devices"
@@ -33,7 +34,7 @@ class Place(NamedTuple):
                 f"There must be an image for each of {self.devices} devices; got {len(x)}."
             )
         x = x[: len(x) // self.devices * self.devices]
-        return Batches((x,), batch_size, seed, part=(self.process, self.processes))
+        return Batches((x,), batch_size, seed, steps, (self.process, self.processes))
 
 
 @contextmanager

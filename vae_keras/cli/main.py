@@ -114,11 +114,13 @@ def _add_train(subparsers):
     add("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
     add("--network", choices=("default", "keng2017"), default="default", help="which networks")
     add("--latent-dim", type=_integer, default=64, help="number of latent variables")
+    passes = "if one is given alone, or none, an epoch has at least 60 steps"
     add("--epochs", type=_integer, help=by_recipe)
-    add("--batch-size", type=_integer, help=by_recipe)
+    add("--batch-size", type=_integer, help=f"{by_recipe}; {passes}")
     likelihoods = ("bernoulli", "gaussian")
     add("--likelihood", choices=likelihoods, default="bernoulli", help="of a pixel given z")
     add("--sigma", type=float, help="deviation of the gaussian likelihood; learned if not given")
+    add("--tensorboard", metavar="DIR", help="write logs for TensorBoard to this folder")
     everywhere = "use all devices, on JAX those of all processes of the run"
     add("--distribute", action="store_true", help=everywhere)
 

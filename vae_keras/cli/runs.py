@@ -1,5 +1,6 @@
 """A training run of the command line: begun or resumed, trained, recorded beside the model."""
 
+import importlib.util
 import time
 import zlib
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ from vae_keras.cli.callbacks import SaveRun, StopAtInterrupt, StopAtNaN
 from vae_keras.cli.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.io.saving import load_vae, read_record
 from vae_keras.model import VAE, ConvVAE
-from vae_keras.recipes import RECIPES, make_optimizer
+from vae_keras.recipes import fit_options, make_optimizer
 
 MODEL = ("latent_dim", "likelihood", "sigma")  # what a record holds of the model's arguments
 
@@ -30,11 +31,16 @@ class Trained(NamedTuple):
 
 def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model) -> dict:
     """The record of a run that has not begun: what was asked for, and on which images."""
-    recipe = RECIPES[network]  # each network has one of its own name
+    usual = fit_options(network, len(x_train))  # each network has a recipe of its own name
+    # who gives both means epochs of one pass
+    steps = usual.get("steps_per_epoch") if epochs is None or batch_size is None else None
+    if steps and batch_size:
+        steps = max(steps, -(-len(x_train) // batch_size))
     return {
         "network": network,
-        "epochs": epochs or recipe.epochs,
-        "batch_size": batch_size or recipe.batch_size,
+        "epochs": epochs or usual["epochs"],
+        "batch_size": batch_size or usual["batch_size"],
+        "steps an epoch": steps,
         "latent_dim": 64,
         "likelihood": "bernoulli",
         "sigma": 1.0,
@@ -44,7 +50,9 @@ def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model
     }
 
 
-def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trained:
+def train(
+    x_train, x_test, path, record, resume=False, distribute=False, tensorboard=None
+) -> Trained:
     """Train as the record says, and save model and record to `path` after each epoch.
 
     Args:
@@ -54,7 +62,10 @@ def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trai
         resume: Go on from `path`, as the run that wrote it would have; a `ValueError` is raised if
             that run was another.
         distribute: Use all devices.
+        tensorboard: Folder for the logs that TensorBoard shows, or `None`.
     """
+    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard needs TensorBoard: pip install tensorboard.")
     if Path(path).suffix != ".keras":
         raise ValueError(f"--output must end in .keras; got {path}.")
     check_writable(path)
@@ -67,7 +78,7 @@ def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trai
         vae, record = _resume(path, record) if resuming else _begin(record, x_train)
         tell_replicas_apart(vae)
         start = time.perf_counter()
-        history = _fit(vae, x_train, x_test, path, record, place)
+        history = _fit(vae, x_train, x_test, path, record, place, tensorboard)
         seconds = time.perf_counter() - start
     if distribute:
         vae = _to_one_device(vae)
@@ -77,7 +88,7 @@ def train(x_train, x_test, path, record, resume=False, distribute=False) -> Trai
 def _begin(record, x_train):
     model = {name: record[name] for name in MODEL}
     vae = ConvVAE(network=record["network"], image_shape=x_train.shape[1:], **model)
-    schedule = len(x_train), record["epochs"], record["batch_size"]
+    schedule = len(x_train), record["epochs"], record["batch_size"], record["steps an epoch"]
     vae.compile(make_optimizer(record["network"], *schedule))
     return vae, {**record, "order seed": draw_seed(), "epochs done": 0}
 
@@ -96,7 +107,7 @@ def _resume(path, record):
     return vae, stored
 
 
-def _fit(vae, x_train, x_test, path, record, place):
+def _fit(vae, x_train, x_test, path, record, place, tensorboard):
     batch_size = record["batch_size"]
     bar = keras.callbacks.ProgbarLogger()
     bar.async_safe = True  # as the one that Keras adds: steps do not wait for it
@@ -104,9 +115,11 @@ def _fit(vae, x_train, x_test, path, record, place):
     callbacks = [bar, StopAtNaN(path)]
     if place.process == 0:
         callbacks.append(SaveRun(path, record))
+        if tensorboard is not None:
+            callbacks.append(keras.callbacks.TensorBoard(tensorboard))
     with StopAtInterrupt() as stop:
         history = vae.fit(
-            place.batches(x_train, batch_size, record["order seed"]),
+            place.batches(x_train, batch_size, record["order seed"], record.get("steps an epoch")),
             epochs=record["epochs"],
             initial_epoch=record["epochs done"],
             validation_data=place.batches(x_test, batch_size),

@@ -1,6 +1,7 @@
 """Saved models: loaded with care, and with the record of a training run beside the weights."""
 
 import json
+import math
 import re
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import keras
 
 from vae_keras._files import atomic_path, check_archive
 from vae_keras.model import VAE
+from vae_keras.networks import innermost
 
 PARTS = {"config.json", "metadata.json", "model.weights.h5"}  # Keras would unpack others to disk
 RECORD = "run.json"
@@ -96,9 +98,11 @@ def _declared_sizes(node):
         return
     config = node.get("config")
     if node.get("registered_name") == "vae_keras>ConvVAE":
-        height, width, channels = config["image_shape"]
-        # its dense layers are wider than an image has rows times columns
-        yield from (height * width, channels, config["latent_dim"])
+        shape = config["image_shape"]
+        default = config["network"] == "default"
+        # the other networks have dense layers wider than an image has rows times columns
+        widest = innermost(shape, config.get("depth", 2)) if default else shape[:2]
+        yield from (math.prod(widest), shape[-1], config["latent_dim"])
     elif str(node.get("module")).startswith("keras") and isinstance(config, dict):
         sizes = [config[name] for name in SIZES & config.keys()]
         yield from (size for size in keras.tree.flatten(sizes) if isinstance(size, int))

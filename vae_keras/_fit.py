@@ -1,0 +1,167 @@
+"""What `fit` and `evaluate` of a VAE do beside Keras's own: looks, weights, rates, and beta."""
+
+import types
+import warnings
+
+import keras
+import numpy as np
+
+from vae_keras._batches import in_own_order
+from vae_keras._checks import check_weights
+
+
+def prepare(options: dict, vae, check) -> dict:
+    """Give the arguments of Keras's `fit`, by name, as a VAE needs them.
+
+    Args:
+        options: Arguments as users gave them.
+        vae: The model, compiled.
+        check: Function of images and of what they are called, which raises if they are none.
+    """
+    options = {name: value for name, value in options.items() if value is not None}
+    options["x"] = seen(options.get("x"), "x", check)
+    if hasattr(options["x"], "__array__"):
+        options |= _weighted(options)
+    if "validation_data" in options:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
+        held_out = with_targets(seen(x, "validation_data", check), y, weights)
+        options["validation_data"] = held_out if hasattr(x, "__array__") else held_out[0]
+    options = in_own_order(options)
+    callbacks = keras.tree.flatten(options.get("callbacks", []))
+    # the first, so that it sees the beta that an epoch had, and not what others set for the next
+    options["callbacks"] = [LogBeta(), *callbacks]
+    epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
+    if epochs > 0:
+        check_learning_rate(vae.optimizer, epochs * _steps(options))
+    return options
+
+
+def seen(data, name, check):
+    """Check the first images of data that Keras takes; give the data once more, nothing lost.
+
+    All images of an array are checked, and the first batch of the rest: of a `PyDataset`, of a
+    generator, of what gives its batches anew each time, as a `tf.data.Dataset`, or the loaders of
+    PyTorch and Grain.
+    """
+    if data is None or hasattr(data, "__array__"):
+        check(data, name)
+        return data
+    if isinstance(data, keras.utils.PyDataset):
+        batch = data[0]
+    elif isinstance(data, types.GeneratorType):
+        batch = next(data, None)
+        data = _once_more(batch, data)
+    elif hasattr(data, "__iter__") and not isinstance(data, (list, tuple, dict)):
+        batch = next(iter(data), None)
+    else:
+        return data  # Keras refuses it
+    images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    check(getattr(images, "values", [images])[0], name)  # TensorFlow distributes batches so
+    return data
+
+
+def _once_more(batch, rest):
+    if batch is not None:
+        yield batch
+    yield from rest
+
+
+def with_targets(x, y, sample_weight) -> tuple:
+    """Give arrays and their weights targets that say nothing, if there are none.
+
+    Keras drops weights where there are no targets. A `ValueError` says what is wrong with weights.
+    """
+    if sample_weight is None or not hasattr(x, "__array__"):
+        return x, y, sample_weight
+    y = np.zeros(len(x), "float32") if y is None else y
+    return x, y, check_weights(sample_weight, len(x))
+
+
+def _weighted(options):
+    classes = options.pop("class_weight", None)
+    weights = options.get("sample_weight")
+    if classes is not None and weights is not None:
+        raise ValueError("class_weight and sample_weight cannot be given together, as in Keras.")
+    if classes is not None:
+        weights = _weights_of_classes(options.get("y"), classes)
+    arrays = with_targets(options["x"], options.get("y"), weights)
+    named = zip(("x", "y", "sample_weight"), arrays, strict=True)
+    return {name: array for name, array in named if array is not None}
+
+
+def _weights_of_classes(y, class_weight):
+    """The weight of each image by its class; as in Keras, 1 where none is given."""
+    if y is None:
+        raise ValueError("class_weight needs y, the class of each image; got none.")
+    y = np.asarray(y)
+    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.ravel()  # as in Keras
+    return np.array([class_weight.get(int(label), 1.0) for label in classes])
+
+
+def relative_weights(sample_weight):
+    """Weights of images as shares of their mean over the batch, on all replicas together: (n,)."""
+    sample_weight = keras.ops.reshape(sample_weight, (-1,))
+    mean = keras.ops.mean(sample_weight)
+    if _replicas() > 1:
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+    return keras.ops.divide_no_nan(sample_weight, mean)
+
+
+def scale_for_replicas(loss):
+    """Divide a loss by the number of TensorFlow's replicas, whose gradients are summed."""
+    return loss / _replicas()
+
+
+def _replicas():
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _steps(options):
+    """The number of steps of an epoch; infinite or NaN where it is not known."""
+    if "steps_per_epoch" in options:
+        return options["steps_per_epoch"]
+    try:
+        return len(options["x"])
+    except TypeError:  # of a generator, or of a dataset whose length is not known
+        return 0
+
+
+def check_learning_rate(optimizer, num_steps: int):
+    """Say before training starts that a scheduled learning rate ends before training does.
+
+    Raises a `ValueError` if the rate is 0 already, and warns if it falls to 0 within the first
+    `num_steps` steps, as the recipes' does at the step for which they were made.
+    """
+    schedule = optimizer.get_config().get("learning_rate") if optimizer else None
+    if not isinstance(schedule, dict):
+        return
+    how = "compile again with make_optimizer for the epochs to come (the weights stay)"
+    done = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    if float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == 0:
+        ended = f"The learning rate has fallen to 0, as its schedule says, after {done} steps"
+        raise ValueError(f"{ended}: fit would change nothing. To train on, {how}.")
+    left = schedule["config"].get("num_steps", np.inf) - done
+    if num_steps > left:
+        ends = f"The learning rate falls to 0 after {left} of {num_steps} steps"
+        warnings.warn(f"{ends}: the others change nothing. To use them, {how}.", stacklevel=4)
+
+
+class LogBeta(keras.callbacks.Callback):
+    """Adds the weight of the kl term to the logs of each epoch, from when it first changes."""
+
+    def on_train_begin(self, logs=None):
+        self.start = self.model.variational_loss.beta
+        self.changes = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        beta = self.model.variational_loss.beta
+        self.changes = self.changes or beta != self.start
+        if self.changes:
+            logs["beta"] = beta

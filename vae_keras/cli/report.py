@@ -1,0 +1,37 @@
+"""What a run's loss means for its own images, and how they look: numbers and a picture."""
+
+import math
+
+import numpy as np
+
+from vae_keras import plots
+from vae_keras.evaluation import loss_floor, mean_image_loss
+from vae_keras.layers import IN_USE, kl_per_latent
+
+
+def expect(x_train, x_test, likelihood, sigma) -> dict:
+    """The two losses between which that of a model must lie, in nats per image; prints them."""
+    floor = loss_floor(x_test, likelihood, sigma)
+    mean_image = mean_image_loss(x_train, x_test, likelihood, sigma)
+    print(f"Who knows only the mean of these images has a loss of {mean_image:.2f} nats an image.")
+    if math.isfinite(floor):
+        print(f"No loss is below {floor:.2f}, which is that of reconstructions without a fault.")
+    bounds = {"mean_image": mean_image, "floor": floor}
+    return {name: round(nats, 2) for name, nats in bounds.items() if math.isfinite(nats)}
+
+
+def latents_in_use(vae, x) -> int:
+    """How many latents have a mean KL divergence above 0.01 nats."""
+    kl = np.mean(kl_per_latent(*vae.encoder.predict(x, verbose=0)), axis=0)
+    return int(np.sum(kl > IN_USE))
+
+
+def picture(vae, x, seed: int):
+    """Draw up to ten images, their reconstructions, and as many samples twice."""
+    x = x[:10]
+    rows = [x, vae.reconstruct(x), vae.sample(2 * len(x), seed)]
+    low, high = x.min(), max(x.max(), x.min() + 1e-6)
+    images = np.clip((np.concatenate(rows) - low) / (high - low), 0, 1)
+    labels = ["test image", "reconstruction", "sample", "sample"]
+    title = "What the model makes of images that it was not trained on, and what it draws"
+    return plots.image_grid(images, len(x), title, row_labels=labels)
