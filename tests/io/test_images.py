@@ -62,6 +62,13 @@ class TestFolders:
         for channel, wanted in enumerate((ramp, ramp.T, ramp[::-1])):
             assert np.abs(image[..., channel] - wanted / 255).mean() < 0.05  # lossy, or few colours
 
+    @pytest.mark.parametrize("name", ["a.gif", "a.bmp", "a.png"])
+    def test_a_palette_of_greys_is_grey(self, tmp_path, grey, name):
+        image = Image.fromarray(grey[0])
+        save(tmp_path / name, image.convert("P"))  # the palette is that of the levels
+        np.testing.assert_allclose(load_images(tmp_path)[0, ..., 0], grey[0] / 255, rtol=1e-6)
+        assert load_images(tmp_path).shape[-1] == 1
+
     def test_the_content_decides_what_a_file_is(self, tmp_path, grey):
         save(tmp_path / "a.jpg", grey[0], format="PNG")
         np.testing.assert_allclose(load_images(tmp_path)[0, ..., 0], grey[0] / 255, rtol=1e-6)
@@ -142,7 +149,7 @@ class TestFolders:
                 (image,) = load_images(tmp_path, background=background)
             np.testing.assert_allclose(image[0, 0], 100 / 255, atol=1 / 255)
             np.testing.assert_array_equal(image[1, 1], np.broadcast_to(level, image.shape[-1]))
-            in_grey = mode in ("LA", "L") and np.ndim(level) == 0
+            in_grey = mode != "RGBA" and np.ndim(level) == 0
             assert image.shape[-1] == (1 if in_grey else 3)
 
     def test_half_transparency_is_half_the_background(self, tmp_path):
@@ -190,6 +197,9 @@ class TestFolders:
         upright = np.rot90(grey[0], -1)
         np.testing.assert_allclose(load_images(tmp_path)[0, ..., 0], upright / 255, rtol=1e-6)
         assert load_splits(tmp_path).notes == {"turned as their EXIF says": 1}
+        exif[0x0112] = 9  # no orientation
+        save(tmp_path / "a.png", grey[0], exif=exif)
+        assert not load_splits(tmp_path).notes
 
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
     def test_of_several_frames_the_first_is_taken(self, tmp_path, name):

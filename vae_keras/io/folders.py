@@ -102,7 +102,7 @@ def _note_what_is_lost(image, notes):
 def _turn(image, notes):
     from PIL import ImageOps
 
-    if image.getexif().get(ORIENTATION, 1) != 1:
+    if image.getexif().get(ORIENTATION) in range(2, 9):
         notes[TURNED] += 1
     return ImageOps.exif_transpose(image)
 
@@ -117,7 +117,7 @@ def _flatten(image, background, notes):
     if image.mode not in (*GREY, *COLOUR):
         kind = f"{image.mode}{' with a transparent grey' if clear else ''}"
         raise ValueError(f"it has the mode {kind}; wanted one of {', '.join((*GREY, *COLOUR))}")
-    grey = image.mode in GREY
+    grey = image.mode in GREY or (image.mode == "P" and _is_grey(image.getpalette()))
     if clear:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
@@ -125,6 +125,11 @@ def _flatten(image, background, notes):
             grey = grey and len({*background}) == 1
         image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return image.convert("L" if grey else "RGB")
+
+
+def _is_grey(palette):
+    colours = np.reshape(palette, (-1, 3))
+    return (colours == colours[:, :1]).all()
 
 
 def _fit(image, size, notes):
