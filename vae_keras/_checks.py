@@ -12,7 +12,8 @@ def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli
     Args:
         x: Array of images, (n, height, width, channels), or (n, *image_shape).
         name: How the message calls `x`.
-        image_shape: Shape of one image, or `None` for any of three axes.
+        image_shape: Shape of one image, or `None` for any of three axes, but for 1 or 3 channels
+            that come first.
         bernoulli: Whether the values must lie in [0, 1]; else they must be finite.
     """
     if np.ma.is_masked(x):

@@ -309,6 +309,8 @@ class TestSizes:
         for options in ({"image_size": (2, 2)}, {"background": "black"}):
             with pytest.raises(ValueError, match=r"for a folder of image files; got .*a\.npy"):
                 load_images(tmp_path / "a.npy", **options)
+            with pytest.raises(FileNotFoundError, match=r"no file or folder .*none"):
+                load_images(tmp_path / "none", **options)
 
 
 class TestArrays:

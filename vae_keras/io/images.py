@@ -69,7 +69,7 @@ def load_splits(path, image_size=None, background="white", bernoulli=True) -> Sp
     notes = Counter()
     if path.is_dir():
         arrays = {str(path): read_folder(path, image_size, background, notes)}
-    elif image_size is not None or background != "white":
+    elif path.is_file() and (image_size is not None or background != "white"):
         raise ValueError(f"image_size and background are for a folder of image files; got {path}.")
     else:
         arrays = _read_arrays(path)
