@@ -21,21 +21,30 @@ def check_images(x, name: str = "x", image_shape: tuple | None = None, bernoulli
     Args:
         x: Array of images, (n, height, width, channels), or (n, *image_shape).
         name: How the message calls `x`.
-        image_shape: Shape of one image, or `None` for any of three axes.
+        image_shape: Shape of one image, or `None` for any of three axes, but for 1 or 3 channels
+            that come first.
         bernoulli: Whether the values must lie in [0, 1]; else they must be finite.
     """
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has masked values; wanted numbers for all, as x.filled(0) gives.")
     x = np.asarray(x)
+    hint = _channels_first_hint(x.shape[1:])
     wanted = f"(n, {', '.join(map(str, image_shape or ('height', 'width', 'channels')))})"
-    if not (x.shape[1:] == tuple(image_shape) if image_shape else x.ndim == 4):
-        raise ValueError(f"{name} must hold images of shape {wanted}; got the shape {x.shape}.")
+    # networks of one's own may take channels first
+    fits = x.shape[1:] == tuple(image_shape) if image_shape else x.ndim == 4 and not hint
+    if not fits:
+        got = f"got the shape {x.shape}.{hint}"
+        raise ValueError(f"{name} must hold images of shape {wanted}; {got}")
     if x.size == 0:
         raise ValueError(f"{name} holds no image; wanted {wanted} with n >= 1, got {x.shape}.")
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers; got dtype {x.dtype}.")
     low = float(x.min())  # NaN, if there is one
     high = float(x.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity.")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.float32([low, high])).all()  # as Keras will hold them
+    if not finite:
+        raise ValueError(f"{name} must hold finite numbers; it holds NaN or infinity in float32.")
     if bernoulli and not 0 <= low <= high <= 1:
         hint = " Divide by 255?" if low >= 0 and 2 <= high <= 255 else ""
         got = f"values from {low:.9g} to {high:.9g}"
@@ -101,7 +110,20 @@ def check_image_shape(shape):
     if len(sizes) != 3 or not all(is_integer(size) and size >= 1 for size in sizes):
         wanted = "three integers (height, width, channels)"
         raise ValueError(f"image_shape must be {wanted}; got {shape!r}.")
+    if hint := _channels_first_hint(sizes):
+        raise ValueError(f"image_shape must be (height, width, channels); got {shape!r}.{hint}")
     return tuple(map(int, sizes))
+
+
+def _channels_first_hint(shape):
+    """How to move the channels of (1 or 3, height, width) to the end; "" for any other shape.
+
+    Images of fewer than 8 rows or columns are not taken for such: a few rows of pixels with many
+    channels each may be meant.
+    """
+    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < 8:
+        return ""
+    return " Are the channels first? np.moveaxis(x, 1, -1) puts those of images last."
 
 
 def is_integer(value) -> bool:

@@ -41,8 +41,8 @@ def load_mnist() -> Pairs:
 
 
 def to_unit_interval(pixels: np.ndarray) -> np.ndarray:
-    """Bytes 0..255 as float32 grey levels in [0, 1]."""
-    return np.divide(pixels, 255, dtype="float32")
+    """Unsigned integers as float32 grey levels in [0, 1], by the range of their type."""
+    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype="float32")
 
 
 def binarize(x, seed: int) -> np.ndarray:

@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 from scipy import stats
 from scipy.special import xlog1py, xlogy
+from small_networks import small_vae
 
 from vae_keras import RECIPES, evaluation, load_images, load_vae, sampling
 from vae_keras.cli import commands, runs
 from vae_keras.cli.main import main
+from vae_keras.io.saving import save_with_record
 
 # a note of C++ code to stderr while Keras is imported; then the process may end
 NOTE = """
@@ -162,7 +164,8 @@ class TestCommands:
         assert results["neg_elbo"] == pytest.approx(-vae.elbo(x, seed=2).mean(), abs=0.01)
         assert results["neg_log_likelihood"] == pytest.approx(nats.mean(), abs=0.01)
         assert results["standard_error"] == pytest.approx(error, abs=0.01)
-        assert results["test_images"] == results["num_images"] == 40
+        assert results["images"] == results["num_images"] == 40
+        assert "test_images" not in results  # no record says what the model was trained on
         assert results["num_samples"] == 7
         assert results.pop("files") == [str(output)]
         assert json.loads(output.read_text()) == results
@@ -317,6 +320,120 @@ class TestWhatIsLogged:
         assert results["test_images"] == results["num_images"] == 6
 
 
+class TestOwnImages:
+    """What is measured, and whether it may be called test images."""
+
+    @pytest.fixture
+    def saved(self, tmp_path):
+        """Save a model with the record of a run that trained on these images."""
+
+        def save(x_train, seed=0):
+            vae = small_vae("default", 3, x_train.shape[1:], "bernoulli", None)
+            save_with_record(vae, tmp_path / "run.keras", runs.plan(x_train, seed))
+            return str(tmp_path / "run.keras")
+
+        return save
+
+    @pytest.fixture
+    def evaluate(self, capsys):
+        """Run the command. Returns its results, and what it says."""
+
+        def run(model, data, *options):
+            arguments = ["evaluate", model, "--data", str(data), "--num-samples", "1", "--json"]
+            assert main([*arguments, *options]) == 0
+            captured = capsys.readouterr()
+            return json.loads(captured.out), captured.err
+
+        return run
+
+    def test_of_the_runs_own_images_those_held_out_are_measured(
+        self, tmp_path, my_images, saved, evaluate
+    ):
+        kept, held_out = commands._hold_out(load_images(my_images), seed=5)
+        model = saved(kept, seed=5)
+        results, said = evaluate(model, my_images, "--seed", "2")
+        assert results["test_images"] == results["num_images"] == 4
+        assert "Measured are the 4 of these images that the run held out." in said
+        np.savez(tmp_path / "held_out.npz", held_out)
+        alone, _ = evaluate(model, tmp_path / "held_out.npz", "--seed", "2")
+        assert alone["neg_elbo"] == results["neg_elbo"]
+        assert alone["images"] == 4  # of these alone it cannot know
+
+    def test_training_images_and_others_are_not_called_test_images(
+        self, tmp_path, my_images, saved, evaluate, rng
+    ):
+        x = load_images(my_images)
+        model = saved(x)
+        np.savez(tmp_path / "others.npz", rng.random((5, 9, 7), dtype="float32"))
+        np.savez(tmp_path / "one.npz", x[:1])
+        for name, number in (("mine.npz", 40), ("others.npz", 5), ("one.npz", 1)):
+            results, _ = evaluate(model, tmp_path / name)
+            assert results["images"] == results["num_images"] == number
+            assert "test_images" not in results
+
+    def test_x_test_is_measured_and_called_by_what_the_run_trained_on(
+        self, tmp_path, saved, evaluate, rng
+    ):
+        x, x_test = (rng.random((n, 9, 7, 1), dtype="float32") for n in (20, 6))
+        path = tmp_path / "a.npz"
+        np.savez(path, x_train=x, x_test=x_test)
+        results, _ = evaluate(saved(x), path)
+        assert results["test_images"] == results["num_images"] == 6
+        results, _ = evaluate(saved(x[1:]), path)  # it may have trained on them
+        assert results["images"] == 6
+        np.savez(path, x_train=x, x_test=np.concatenate([x_test[:2], x[7:8]]))
+        results, said = evaluate(saved(x), path)
+        assert results["images"] == 3
+        assert "1 of the 3 images measured are among those trained on." in said
+
+    def test_train_tests_on_x_test_and_evaluate_on_the_same(
+        self, tmp_path, small_network, evaluate, rng, capsys
+    ):
+        x, x_test = (rng.integers(0, 256, (n, 9, 7), dtype="uint8") for n in (20, 6))
+        np.savez(tmp_path / "a.npz", x_train=x, x_test=x_test)
+        arguments = ["train", "--data", str(tmp_path / "a.npz"), "--epochs", "1", "--json"]
+        output = str(tmp_path / "a.keras")
+        assert main([*arguments, "--latent-dim", "2", "--output", output]) == 0
+        trained = printed(capsys)
+        assert (trained["training_images"], trained["test_images"]) == (20, 6)
+        results, _ = evaluate(output, tmp_path / "a.npz")
+        assert results["test_images"] == 6
+        assert results["neg_elbo"] == trained["neg_elbo"]
+
+    def test_files_of_several_sizes_in_class_folders(self, tmp_path, saved, evaluate):
+        sizes = {"cats/1.png": (7, 9), "dogs/1.png": (14, 18), "dogs/2.tif": (7, 9)}
+        for name, size in sizes.items():
+            path = tmp_path / "folder" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("LA", size, (100, 0)).save(path)
+        options = ["--image-size", "9", "7", "--background", "gray"]
+        model = saved(np.zeros((1, 9, 7, 1), "float32"))
+        results, said = evaluate(model, tmp_path / "folder", *options)
+        assert results["images"] == 2
+        left_out = "folder: .tif left out: 1; "
+        changed = "with transparency, laid on the background: 2; scaled to the size asked for: 1"
+        assert f"{left_out}{changed}\n" in said
+
+    def test_the_gaussian_likelihood_takes_any_range_and_says_how_to_scale(
+        self, tmp_path, small_network, evaluate, rng, capsys
+    ):
+        x = rng.uniform(-1, 1, (20, 9, 7, 1)).astype("float32")
+        data = str(tmp_path / "a.npy")
+        output = str(tmp_path / "a.keras")
+        arguments = ["train", "--data", data, "--output", output, "--likelihood", "gaussian"]
+        for scale in (1, 0.01, 1000):
+            np.save(data, scale * x)
+            assert main([*arguments, "--epochs", "1", "--latent-dim", "2"]) == 0
+            said = capsys.readouterr().err
+            assert ("unit scale" in said) == (scale != 1)
+        shift, unit = re.search(r"\(x - (\S+)\) / (\S+) would", said).groups()
+        kept, _ = commands._hold_out(scale * x, 0)
+        assert float(shift) == pytest.approx(kept.mean(), rel=1e-3)
+        assert float(unit) == pytest.approx(kept.std(), rel=1e-3)
+        results, _ = evaluate(output, data)
+        assert results["test_images"] == 2
+
+
 class TestSeed:
     def test_the_seed_reaches_training(self, tmp_path, rng, small_network):
         alike = tmp_path / "alike.npz"  # so that it does not matter which are held out
@@ -368,7 +485,11 @@ class TestBadInput:
             ("train --data MINE --output MINE/a.keras", "mine.npz"),
             ("train --data MINE --output a.h5", "--output must end in .keras"),
             ("train --data MINE --sigma 0.5", "--sigma needs --likelihood gaussian"),
-            ("train --data EMPTY", "holds no .png file"),
+            ("train --image-size 8 8", "--image-size and --background need --data"),
+            ("train --background black", "--image-size and --background need --data"),
+            ("evaluate VAE --data MINE --image-size 9 7", "for a folder of image files; got"),
+            ("train --data EMPTY --background x", "background must be a colour"),
+            ("train --data EMPTY", "holds no image file"),
             ("evaluate TEXT", "text.keras is no saved VAE"),
             ("evaluate VAE --data WRONG", "wrong.npz must hold images of shape (n, 9, 7, 1)"),
             ("evaluate VAE --output .", "is a folder"),
@@ -426,11 +547,11 @@ class TestBadInput:
         ("figures", ""),
         (
             "train",
-            "resume data network latent-dim epochs batch-size likelihood sigma tensorboard "
-            "distribute",
+            "resume data image-size background network latent-dim epochs batch-size likelihood "
+            "sigma tensorboard distribute",
         ),
         ("sample", "n"),
-        ("evaluate", "data num-samples"),
+        ("evaluate", "data image-size background num-samples"),
         ("export", "format"),
     ],
 )
@@ -439,8 +560,8 @@ def test_help_names_each_option_and_says_what_it_does(command, own, capsys):
         main([command, "--help"])
     assert ended.value.code == 0
     options = capsys.readouterr().out.partition("options:")[2]
-    # its name, its value if it takes one, and in the same line or the next what it does
-    explained = re.findall(r"^  (?:-h, )?--([a-z-]+)(?: \S+)?\s{2,}\w+", options, re.MULTILINE)
+    # its name, its values if it takes any, and in the same line or the next what it does
+    explained = re.findall(r"^  (?:-h, )?--([a-z-]+)(?: \S+)*\s{2,}\w+", options, re.MULTILINE)
     assert sorted(explained) == sorted(
         ["help", "seed", "output", "json", "traceback", *own.split()]
     )

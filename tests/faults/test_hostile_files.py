@@ -96,11 +96,12 @@ REFUSED = {
     "many_images.npz": "cannot be read as an .npz file",
     "many_rows.npz": "cannot be read as an .npz file",
     "beyond_64_bits.npz": "cannot be read as an .npz file",
+    "many_images.npy": "cannot be read as an .npy file",
     "latents.keras": "its networks need an axis of 100000, and the longest axis of its weights has",
     "pixels.keras": "its networks need an axis of 180000, and",
     "channels.keras": "its networks need an axis of 100000, and",
     "units.keras": "its networks need an axis of 60000, and the longest axis of its weights has 6",
-    "huge_png": "a.png cannot be read as a PNG image: ",
+    "huge_png": "a.png cannot be read as an image: ",
 }
 
 
@@ -169,6 +170,8 @@ def write_array_headers(folder):
         ):
             np.lib.format.write_array_header_1_0(file, array)
             file.write(b"few")
+    with zipfile.ZipFile(folder / "many_images.npz") as archive:
+        (folder / "many_images.npy").write_bytes(archive.read("x_train.npy"))
 
 
 def write_large_models(folder):
@@ -235,7 +238,7 @@ class TestFolders:
         folder.mkdir()
         (folder / "a.png").symlink_to(tmp_path / "real" / "x.png")
         assert load_images(folder).shape == (1, 4, 4, 1)
-        no_file = r"b\.png cannot be read as a PNG image: it is no file"
+        no_file = r"b\.png cannot be read as an image: it is no file"
         for target in (tmp_path / "real", tmp_path / "none.png", folder / "b.png"):
             (folder / "b.png").symlink_to(target)
             with pytest.raises(ValueError, match=no_file):

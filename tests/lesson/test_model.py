@@ -605,6 +605,8 @@ class TestBadInput:
             ),
             ({"image_shape": (28, 28)}, "image_shape must be three integers"),
             ({"image_shape": 28}, "image_shape must be three integers"),
+            ({"image_shape": (1, 28, 28)}, r"image_shape must be \(height, .*channels first\?"),
+            ({"image_shape": (3, 32, 40)}, r"image_shape must be \(height, .*channels first\?"),
             ({"latent_dim": True}, "latent_dim must be an integer of at least 1; got True"),
             ({"likelihood": "laplace"}, "likelihood must be one of"),
             ({"likelihood": "gaussian", "sigma": 0}, "sigma must be a number above 0"),

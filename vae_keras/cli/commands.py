@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_keras import plots
-from vae_keras._checks import check_images, check_sigma
+from vae_keras._checks import check_images, check_sigma, is_integer
 from vae_keras._files import atomic_path, check_writable
 from vae_keras.cli import report, runs
 from vae_keras.cli.figures import draw_figures
@@ -14,8 +14,9 @@ from vae_keras.cli.quiet import quiet_stderr
 from vae_keras.data import load_mnist
 from vae_keras.evaluation import sample_quality, standard_error, train_classifier
 from vae_keras.io.export import check_can_export, export_onnx
-from vae_keras.io.images import load_images
-from vae_keras.io.saving import load_vae
+from vae_keras.io.folders import say
+from vae_keras.io.images import load_splits
+from vae_keras.io.saving import load_vae, read_record
 from vae_keras.layers import kl_divergence
 from vae_keras.sampling import fit_mixture_prior
 
@@ -45,17 +46,18 @@ def figures(seed, output):
 
 
 def train(
-    seed, output, resume, data, network, latent_dim, epochs, batch_size, likelihood, sigma,
-    distribute, tensorboard,
+    seed, output, resume, data, image_size, background, network, latent_dim, epochs, batch_size,
+    likelihood, sigma, distribute, tensorboard,
 ):  # fmt: skip
-    """Train on MNIST, or on nine tenths of your own images, and measure on the rest."""
+    """Train on MNIST or your own images, and measure on x_test or on a tenth held out."""
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got {sigma} with bernoulli.")
     check_sigma(sigma)
-    if data is None:
-        (x_train, _), (x_test, _) = load_mnist()
-    else:
-        x_train, x_test = _hold_out(load_images(data), seed)
+    x_train, x_test = _load(data, image_size, background, likelihood == "bernoulli")
+    if x_test is None:
+        x_train, x_test = _hold_out(x_train, seed)
+    if likelihood == "gaussian":  # bernoulli's lie in [0, 1]
+        _say_if_far_from_unit_scale(x_train)
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
     picture = str(Path(output).with_suffix(".png"))
@@ -67,7 +69,7 @@ def train(
     _save_figure(report.picture(trained.vae, x_test, seed), picture)
     return {
         "training_images": len(x_train),
-        "test_images": len(x_test),
+        _kind(x_train, x_test): len(x_test),
         **_elbo_parts(trained.vae, x_test, seed),
         **expected,
         "latents_in_use": report.latents_in_use(trained.vae, x_test),
@@ -91,15 +93,17 @@ def sample(seed, output, model, n):
     return {"images": n, "files": [output]}
 
 
-def evaluate(seed, output, model, data, num_samples):
+def evaluate(seed, output, model, data, image_size, background, num_samples):
     """Measure -ELBO and -log P(X), with its standard error over the images."""
     if output is not None:
         check_writable(output)
     vae = load_vae(model)
-    x = load_mnist()[1][0] if data is None else load_images(data)
-    check_images(x, data or "the MNIST test set", vae.image_shape)
+    bernoulli = vae.variational_loss.likelihood == "bernoulli"
+    splits = _load(data, image_size, background, bernoulli)
+    check_images(splits[0], data or "MNIST", vae.image_shape, bernoulli)
+    x, kind = _choose_images(*splits, read_record(model) or {})
     results = {
-        "test_images": len(x),
+        kind: len(x),
         **_elbo_parts(vae, x, seed),
         **_log_likelihood(vae, x, num_samples, seed),
     }
@@ -129,6 +133,59 @@ def export(seed, output, model, format):
         }
     results = {f"{part}_difference": float(f"{gap:.1g}") for part, gap in gaps.items()}
     return {**results, "files": [str(path) for path in paths.values()]}
+
+
+def _load(data, image_size, background, bernoulli):
+    """Images of MNIST or your own, and those to test on or `None`; say what was changed."""
+    if data is not None:
+        x_train, x_test, notes = load_splits(data, image_size, background, bernoulli)
+        if notes:
+            print(f"{data}: {say(notes)}")
+    elif image_size is not None or background != "white":
+        raise ValueError("--image-size and --background need --data, a folder of image files.")
+    else:
+        (x_train, _), (x_test, _) = load_mnist()
+    return x_train, x_test
+
+
+def _say_if_far_from_unit_scale(x):
+    low, high = float(x.min()), float(x.max())
+    if low == high or 0.1 <= max(-low, high) <= 10:
+        return
+    values = f"The images hold values from {low:.4g} to {high:.4g}"
+    unit = f"(x - {x.mean(dtype='float64'):.4g}) / {x.std(dtype='float64'):.4g}"
+    print(f"{values}: {unit} would bring them to unit scale, where training does best.")
+
+
+def _choose_images(x_train, x_test, record):
+    """Choose the images to measure, and their name: test images if the run trained on none.
+
+    A run's record holds the checksum of its training images. They may be `x_train`, or what is
+    left of it once a tenth is held out by the run's seed; that tenth is then measured.
+    """
+    if x_test is None and len(x_train) > 1 and is_integer(record.get("seed")):
+        kept, held_out = _hold_out(x_train, record["seed"])
+        if _trained_on(kept, record):
+            print(f"Measured are the {len(held_out)} of these images that the run held out.")
+            x_train, x_test = kept, held_out
+    if x_test is None:
+        return x_train, "images"
+    if not _trained_on(x_train, record):
+        return x_test, "images"
+    return x_test, _kind(x_train, x_test)
+
+
+def _kind(x_train, x):
+    """What images that are measured are to be called: test images if none was trained on."""
+    seen = {image.tobytes() for image in x_train}
+    repeated = sum(image.tobytes() in seen for image in x)
+    if repeated:
+        print(f"{repeated} of the {len(x)} images measured are among those trained on.")
+    return "images" if repeated else "test_images"
+
+
+def _trained_on(x, record):
+    return runs.plan(x, seed=0)["training images"] == record.get("training images")
 
 
 def _hold_out(images, seed):

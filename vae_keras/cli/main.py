@@ -111,7 +111,8 @@ def _add_train(subparsers):
     by_recipe = "as the network's recipe says if not given"
     go_on = "go on from --output, as the run that wrote it would have"
     add("--resume", action="store_true", help=go_on)
-    add("--data", help="your own images, an .npz file or a folder of PNG files; MNIST if not given")
+    own = "your own images, a folder of image files or an .npz or .npy file; MNIST if not given"
+    _add_data(add, f"{own}. Its x_test, or else a tenth of the images, is not trained on")
     add("--network", choices=("default", "keng2017"), default="default", help="which networks")
     add("--latent-dim", type=_integer, default=64, help="number of latent variables")
     passes = "if one is given alone, or none, an epoch has at least 60 steps"
@@ -125,6 +126,14 @@ def _add_train(subparsers):
     add("--distribute", action="store_true", help=everywhere)
 
 
+def _add_data(add, data_help):
+    add("--data", help=data_help)
+    scale = "scale image files to this height and width, and cut off what sticks out at two sides"
+    add("--image-size", nargs=2, type=_integer, metavar=("H", "W"), help=scale)
+    behind = "behind transparent pixels of image files: a name, or #rrggbb"
+    add("--background", default="white", metavar="COLOUR", help=behind)
+
+
 def _add_sample(subparsers):
     does = "decode draws from the prior N(0, I) of a saved model"
     add = _add(subparsers, "sample", does, "samples.png", "a .png grid or an .npz array")
@@ -133,10 +142,13 @@ def _add_sample(subparsers):
 
 
 def _add_evaluate(subparsers):
-    does = "measure a saved model on test images"
+    does = "measure a saved model on images"
     add = _add(subparsers, "evaluate", does, None, "JSON file to write the results to as well")
     add("model", help="a saved .keras file")
-    add("--data", help="your own images, as for train; the MNIST test set if not given")
+    own = "your own images, as for train; the MNIST test set if not given"
+    part = "Measured is x_test; without one, what the model's run held out of these very images"
+    name = "or else all of them. They are called test images where the run's record shows that it"
+    _add_data(add, f"{own}. {part}; {name} trained on none of them, and else images")
     add("--num-samples", type=_integer, default=100, help="draws of z an image for log P(X)")
 
 
