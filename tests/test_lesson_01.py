@@ -100,7 +100,7 @@ def test_em_has_no_bias_and_the_spread_over_cities_that_the_text_names(lesson, r
     spread = np.std(fitted, axis=0, ddof=1)
     assert np.abs(np.mean(fitted, axis=0) - [850, 90]).max() < 3 * spread.max() / np.sqrt(16)
     assert 4 < spread[0] < 11  # "about 7"
-    assert 3 < spread[1] < 8  # "about 5"
+    assert 3 < spread[1] < 8  # "about 4.5"
 
 
 def test_its_log_joint_is_scipys(lesson, images):
