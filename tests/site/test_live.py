@@ -348,17 +348,52 @@ def test_keys_move_a_as_computed(page):
     expect_a(page, "exponential", 1.9, 2, hand=None)
 
 
+def open_with_a_clock(page, name):
+    """Open a figure whose time the test can advance: nobody has to wait for a drop."""
+    page.clock.install()
+    return open_figure(page, name)
+
+
+def expect_no_more_drops(page, drops):
+    """They are the first ones of seed 1, the figure says that it rests, and none follows."""
+    assert page.get_by_role("button", name="Run").count() == 1  # which reads Stop while it runs
+    expect_a(page, "exponential", 2, drops, hand=None if drops else 0.5)
+    page.clock.run_for(2500)  # the time of four drops
+    expect_a(page, "exponential", 2, drops, hand=None if drops else 0.5)
+
+
 def test_drops_of_a_fall_until_they_are_stopped(page):
-    open_figure(page, "transform")
+    open_with_a_clock(page, "transform")
     page.get_by_role("button", name="One drop").click()
-    eventually(lambda: expect_a(page, "exponential", 2, 1, hand=None))
+    page.clock.run_for(1000)
+    expect_a(page, "exponential", 2, 1, hand=None)
     page.get_by_role("button", name="Run").click()
-    page.wait_for_function("document.querySelector('.live-numbers').innerText.includes('n 3')")
+    page.clock.run_for(1500)
     page.get_by_role("button", name="Stop").click()
     drops = int(numbers(page)["drops n"])
-    expect_a(page, "exponential", 2, drops, hand=None)
-    page.evaluate("() => new Promise(done => setTimeout(done, 2500))")  # some drops' time
-    expect_a(page, "exponential", 2, drops, hand=None)
+    assert drops >= 4  # one, two by themselves, and the one that was falling
+    expect_no_more_drops(page, drops)
+
+
+def test_a_thousand_at_once_end_a_run_of_a(page):
+    open_with_a_clock(page, "transform")
+    page.get_by_role("button", name="Run").click()
+    page.clock.run_for(1500)
+    page.get_by_role("button", name="1000 at once").click()
+    drops = int(numbers(page)["drops n"])
+    assert drops >= 1003  # two by themselves, and the one that was falling
+    expect_no_more_drops(page, drops)
+
+
+def test_a_that_starts_again_amid_a_run_rests_and_has_the_same_drops(page):
+    open_with_a_clock(page, "transform")
+    page.get_by_role("button", name="Run").click()
+    page.clock.run_for(1500)
+    page.get_by_role("button", name="Start again").click()
+    expect_no_more_drops(page, 0)
+    page.get_by_role("button", name="One drop").click()
+    page.clock.run_for(1000)
+    expect_no_more_drops(page, 1)
 
 
 def test_the_mouse_drags_a(page):
@@ -557,6 +592,15 @@ def test_b_takes_twenty_seeds_one_after_the_other(page, motion):
     page.wait_for_function("document.querySelector('.live-numbers').innerText.includes('seeds 21')")
     expect_b(page, 16, *range(2, 23))
     press(page, "r")
+    expect_b(page, 1, 2)
+
+
+def test_b_that_starts_again_amid_its_seeds_takes_no_more(page):
+    open_with_a_clock(page, "draws")
+    press_both = """([first, second]) => { for (const name of [first, second])
+        [...document.querySelectorAll("button")].find(one => one.innerText === name).click(); }"""
+    page.evaluate(press_both, ["20 seeds", "Start again"])  # before the first frame
+    page.clock.run_for(1000)
     expect_b(page, 1, 2)
 
 
