@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
-from test_site import AXE, SITE, eventually, listen, served
+from test_site import AT_ONCE, AXE, SITE, eventually, listen, served
 
 from vae_keras import plots
 
@@ -990,14 +990,22 @@ def test_colours_are_those_of_the_notebooks(page):
     assert page.evaluate(script) == {name: getattr(plots, name.upper()) for name in names}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", FIGURES)
-def test_axe_finds_nothing(page, name, scheme):
-    page.emulate_media(color_scheme=scheme)
-    open_figure(page, name)
+def expect_no_fault(page, part="html"):
+    """Axe finds nothing in a part of a page that is open, in either scheme."""
+    page.add_style_tag(content=AT_ONCE)
     page.add_script_tag(path=AXE)
-    faults = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    assert {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults} == {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        run = f"axe.run('{part}', {{resultTypes: ['violations']}})"
+        faults = page.evaluate(run)["violations"]
+        found = {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults}
+        assert found == {}, scheme
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axe_finds_nothing(page, name):
+    open_figure(page, name)
+    expect_no_fault(page)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -1159,21 +1167,17 @@ def test_each_tag_of_a_notebook_has_its_figure():
 
 
 @pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="there is no site/: make site")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", TAGGED)
-def test_it_lives_in_its_notebook(page, name, scheme):
+def test_it_lives_in_its_notebook(page, name):
     with served(SITE) as address:
         seen = listen(page)
-        page.emulate_media(color_scheme=scheme)
         page.goto(f"{address}notebooks/{TAGGED[name]}.html")
         page.wait_for_selector(".live-numbers span")
         page.wait_for_load_state("networkidle")
         assert page.locator(f".tag_live-{name} .live").count() == 1
         page.set_viewport_size({"width": 360, "height": 900})
         eventually(lambda: fits(page, 360))
-        page.add_script_tag(path=AXE)
-        faults = page.evaluate("axe.run('.live', {resultTypes: ['violations']})")["violations"]
-        assert {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults} == {}
+        expect_no_fault(page, ".live")
         assert seen.trouble == []
         own = (address, f"blob:{address}", "data:")  # MathJax makes a worker of its own
         assert [url for url in seen.requests if not url.startswith(own)] == []
