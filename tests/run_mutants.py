@@ -292,8 +292,9 @@ def main():
         sys.exit("Tests that fail without any bug cannot see one.")
     killed = all_hold(verdict_on, bugs)
     minutes = (time.perf_counter() - start) / 60
-    print(f"{killed} killed, {len(bugs) - killed} survived, in {minutes:.0f} minutes", end="; ")
-    print(f"{len(unseen)} left out, which need npm's packages and Chromium")
+    print(f"{killed} killed, {len(bugs) - killed} survived, in {minutes:.0f} minutes")
+    if unseen:
+        print(f"{len(unseen)} left out: they need npm's packages and Chromium")
     sys.exit(killed < len(bugs))
 
 
