@@ -654,6 +654,7 @@ def average(f, mu, s):
 LOG_EVIDENCE = math.log(average(lambda z: np.exp(log_likelihood(z)), 0, 1))
 
 
+@functools.cache
 def terms_of_c(mu, s):
     """What figure C says of a Q = N(mu, s^2), each by an integral of its own."""
 
@@ -787,6 +788,7 @@ def test_a_finger_drags_c_and_not_the_page(browser, host):
         assert page.evaluate("scrollY") == scrolled
 
 
+@functools.cache  # it takes seconds, and `eventually` asks again and again
 def summit(mu, s):
     best = optimize.minimize(
         lambda at: -terms_of_c(at[0], math.exp(at[1]))["ELBO"], (mu, math.log(s))
