@@ -1,6 +1,7 @@
 """The functions that a notebook writes out, taken from its own cells for a test."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -29,6 +30,12 @@ def statements(notebook, wanted):
     if missing:
         raise NameError(f"{notebook} does not define {sorted(missing)}.")
     return chosen
+
+
+def answers(cells):
+    """The code of the folded answers to the exercises, from the cells of a notebook."""
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.findall(r"<details>.*?```python\n(.*?)```.*?</details>", prose, re.DOTALL)
 
 
 def read(notebook):

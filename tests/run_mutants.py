@@ -2,15 +2,20 @@
 
 Usage: run_mutants.py [NAME...]
 
-The test that is expected to see a bug runs first; if it passes, the other unit tests run. The bugs
-of published tutorials, peers_*, must be seen by a notebook too. The exit code is 1 if one is not.
+The test that is expected to see a bug runs first; if it passes, the other unit tests run, or for a
+bug of the live figures the others of these. The bugs of published tutorials, peers_*, must be seen
+by a notebook too. The exit code is 1 if one is not.
+
+The bugs of the live figures need npm's packages and Chromium. Where these are not, they are left
+out and the last line says how many; one that is named is an error, and each with
+VAE_KERAS_NEED_SITE=1.
 
 To import TensorFlow takes longer than most tests. So this process imports what the tests need, all
 but the package, and forks for each run; the package then comes from the copy with the bug.
 """
 
 import contextlib
-import importlib
+import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -35,6 +40,7 @@ COPIED += ("docs/live", "docs/site.js", "docs/site.css")
 NODE_MODULES = "docs/node_modules"  # the copy has a link to them
 # the quick ones first, since the first failure ends a run
 REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "tests/faults")
+REST_OF_SITE = ("tests/site/test_live.py",)  # the others there need a site that is built
 # imports that take long; none of them starts threads or runs an operation of the backend
 IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
 AT_ONCE = 2
@@ -75,6 +81,21 @@ def marks(bug):
 
 def notebook_of(bug):
     return f"notebooks/{bug['notebook']}.ipynb"
+
+
+def is_of_the_site(bug):
+    """Whether its expected test runs in a browser."""
+    return bug["test"].startswith("tests/site/")
+
+
+def missing_for_site():
+    """What the tests in a browser need, and is not here."""
+    there = {
+        "Chromium (apt-get install chromium)": shutil.which("chromium"),
+        "playwright (make mutants)": importlib.util.find_spec("playwright"),
+        "npm's packages (make mutants, where npm is)": (ROOT / NODE_MODULES).is_dir(),
+    }
+    return [what for what, is_there in there.items() if not is_there]
 
 
 def copy_with(bug, folder):
@@ -176,7 +197,8 @@ def killers(bug):
     expected = bug["test"]
     killer = first_failure(bug, [*marks(bug), expected])
     if killer is None:
-        other = first_failure(bug, [*REST, "--deselect", expected])
+        rest = REST_OF_SITE if is_of_the_site(bug) else REST
+        other = first_failure(bug, [*rest, "--deselect", expected])
         killer = other and f"{other}, and not by {expected}"
     yield killer
     if "notebook" in bug:
@@ -244,8 +266,21 @@ def chosen(names):
     return bugs
 
 
+def left_out(bugs, must_run):
+    """Those that cannot be seen here; ends the program if there are some, and all must run."""
+    missing = missing_for_site()
+    found = [bug for bug in bugs if missing and is_of_the_site(bug)]
+    if found and must_run:
+        sys.exit(f"The bugs of the live figures need what is not here: {', '.join(missing)}.")
+    return found
+
+
 def main():
-    bugs = chosen(sys.argv[1:])
+    names = sys.argv[1:]
+    bugs = chosen(names)
+    site_is_needed = os.environ.get("VAE_KERAS_NEED_SITE") == "1"
+    unseen = left_out(bugs, must_run=bool(names) or site_is_needed)
+    bugs = [bug for bug in bugs if bug not in unseen]
     start = time.perf_counter()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # NumPy's library has threads, of which a forked process makes its own
@@ -258,6 +293,8 @@ def main():
     killed = all_hold(verdict_on, bugs)
     minutes = (time.perf_counter() - start) / 60
     print(f"{killed} killed, {len(bugs) - killed} survived, in {minutes:.0f} minutes")
+    if unseen:
+        print(f"{len(unseen)} left out: they need npm's packages and Chromium")
     sys.exit(killed < len(bugs))
 
 

@@ -4,8 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from notebook_code import read, written_out
+from notebook_code import answers, read, written_out
 from scipy import linalg, ndimage, optimize, special, stats
+
+from vae_keras import load_mnist
 
 NOTEBOOK = "01_generative_models"
 WRITTEN_OUT = ("em_step", "fit_classes", "log_joint", "draw_images")
@@ -100,7 +102,43 @@ def test_em_has_no_bias_and_the_spread_over_cities_that_the_text_names(lesson, r
     spread = np.std(fitted, axis=0, ddof=1)
     assert np.abs(np.mean(fitted, axis=0) - [850, 90]).max() < 3 * spread.max() / np.sqrt(16)
     assert 4 < spread[0] < 11  # "about 7"
-    assert 3 < spread[1] < 8  # "about 5"
+    assert 3 < spread[1] < 8  # "about 4.5"
+
+
+def test_counting_by_the_inch_widens_the_spread_by_what_the_text_names():
+    width, fine = 2.54, np.linspace(-40, 40, 8001)
+    middles = width * np.round(fine / width)
+    weights = stats.norm.pdf(fine, scale=6.38)
+    counted = np.sqrt(np.average(middles**2, weights=weights))
+    assert counted / 6.38 - 1 == pytest.approx(0.007, abs=5e-4)
+
+
+def test_its_largest_gaps_by_chance():
+    """Of 2000 houses from a model, and from 2000 others, once in twenty times."""
+    assert stats.kstwo.isf(0.05, 2000) == pytest.approx(0.03, abs=5e-4)
+    assert stats.kstwobign.isf(0.05) * np.sqrt(2 / 2000) == pytest.approx(0.043, abs=5e-4)
+
+
+def test_a_friends_hard_em_ends_as_the_third_exercise_says(lesson, capsys):
+    rng = np.random.default_rng(0)  # as in the notebook, which draws its heights first
+    rng.permutation(3000), rng.normal(size=1500)
+    names = {"np": np, "stats": stats, "start": START, "log_likelihoods": [-6.2451]}
+    names["prices"] = city(rng, 6000)[:4000]
+    assert names["prices"].mean().round() == 468
+    exec(answers(read(NOTEBOOK))[2], names)
+    shares, _, sds = names["theta"]
+    assert (100 * shares[1]).round(1) == 0.3
+    assert sds[1].round(1) == 0.2
+    scores = re.findall(r"^ *\d+ (-\d\.\d{4})", capsys.readouterr().out, re.MULTILINE)
+    rises = np.diff(np.array(scores, float))
+    assert rises[0] > 0 > rises.min()  # at first it rises, and falls at some of the steps
+
+
+def test_the_noise_is_as_large_as_the_variance_of_a_pixel_within_a_class():
+    (x, labels), _ = load_mnist()
+    x, labels = x[:10_000].reshape(-1, 784), labels[:10_000]
+    within = [x[labels == k].var(axis=0).mean() * np.mean(labels == k) for k in range(10)]
+    assert sum(within) == pytest.approx(0.053, abs=5e-4)
 
 
 def test_its_log_joint_is_scipys(lesson, images):

@@ -7,6 +7,8 @@ from notebook_code import written_out
 from scipy import integrate, optimize, stats
 from scipy.spatial.distance import cdist
 
+from vae_keras import load_mnist
+
 WRITTEN_OUT = (
     *("exponential_cdf", "exponential_inverse", "staircase_inverse", "steps", "two_pieces_cdf"),
     *("two_pieces_inverse", "to_upper", "linear", "banana", "density", "exact_share"),
@@ -27,6 +29,20 @@ def test_the_exponential_inverse_is_the_root_of_the_cdf(lesson):
         root = optimize.brentq(lambda x, u=u: stats.expon.cdf(x, scale=0.5) - u, 0, 20)
         assert lesson["exponential_inverse"](u) == pytest.approx(root, abs=1e-9)
         assert lesson["exponential_cdf"](root) == pytest.approx(u, abs=1e-9)
+
+
+def test_a_far_z_is_lost_in_its_u_as_the_third_exercise_says(lesson):
+    exact = -stats.norm.logsf(8) / 2
+    with np.errstate(divide="ignore"):
+        found = [lesson["to_exponential"](z) for z in (8.0, 9.0)]
+    assert [int(10 * x) for x in (found[0], exact)] == [174, 175]
+    assert found[1] == np.inf
+
+
+def test_two_sets_of_digits_have_mean_images_that_are_apart_by_chance():
+    (x, _), _ = load_mnist()
+    by_chance = 2 * x[:20_000].var(axis=0, dtype="float64").sum() / 5120
+    assert by_chance / 10.1 == pytest.approx(0.002, abs=1e-4)
 
 
 def test_the_staircase_takes_the_first_step_that_reaches_u(lesson):

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 from notebook_code import written_out
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from scipy.special import logsumexp, ndtr, softmax
 
 from vae_keras.linear_gaussian import LinearGaussian
 
 WRITTEN_OUT = ("spiral", "log_normal", "log_p_exact", "log_p_by_draws", "pulls")
 WRITTEN_OUT += ("prior_grid", "gradient", "posterior", "log_p_linear", "divergence", "crossing")
-WRITTEN_OUT += ("prior_step", "posterior_step")
+WRITTEN_OUT += ("prior_step", "posterior_step", "TRUTH", "draw_data", "fit")
 SIGMA = 0.2
 LIVE_B = (-1.337508, 1.313199, -4.685384)  # row 1 of live figure B: x, and log P(x)
 
@@ -59,6 +59,54 @@ def test_the_grid_gives_the_integral_of_equation_6(lesson, point, theta, sigma):
 
 def test_the_table_of_live_figure_b_begins_with_this_density():
     assert np.log(density(LIVE_B[:2], (1.5, 1.5), SIGMA)) == pytest.approx(LIVE_B[2], abs=2e-5)
+
+
+def test_its_first_hill_is_highest_at_1_37_turns(lesson):
+    point = np.array([[0, -1.5 * 0.65]])  # of the true spiral, at z = 0
+
+    def minus_log_p(turns):
+        return -lesson["log_p_exact"](point, (1.5, turns))[0]
+
+    best = optimize.minimize_scalar(minus_log_p, bracket=(1.2, 1.4, 1.6))
+    assert best.x == pytest.approx(1.37, abs=0.005)
+
+
+def test_one_draw_in_7_to_29_is_near_a_point(lesson):
+    """The shares of the prior within 0.4 of each of the 16 points; the text counts draws."""
+    x = lesson["draw_data"](100, 16, seed=0)[2][3]
+    means = curve(stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000), 1.5, 1.5)
+    shares = np.mean(np.abs(means[:, None] - (x[:16] + 1j * x[16:])) < 0.4, axis=0)
+    named = 1 / shares.max(), 1 / shares.min(), stats.gmean(1 / shares)
+    assert named == pytest.approx((7, 29, 14), abs=0.6)
+
+
+def test_begun_at_the_truth_eight_spirals_shrink_too(lesson):
+    data = lesson["draw_data"](100, 8, seed=0)[2]
+    size, turns = lesson["fit"](data, theta=lesson["TRUTH"])[-1]
+    assert (size, turns) == pytest.approx((1.13, 1.49), abs=0.01)
+
+
+def test_25_copies_of_each_coordinate_hardly_move_the_fit(lesson, monkeypatch, rng):
+    """Their terms are those of the mean of the copies, whose noise is a fifth, but for a factor."""
+    z, mu, _ = lesson["draw_data"](100, 2, seed=0)
+    assert z.shape == (100, 2)
+    monkeypatch.setitem(lesson, "SIGMA", SIGMA / 5)
+    size, _ = lesson["fit"](rng.normal(mu, SIGMA / 5))[-1]
+    assert size == pytest.approx(1.48, abs=0.02)
+
+
+def test_the_nearest_to_a_constant_spiral_is_a_short_arc(lesson):
+    points = lesson["draw_data"](100, 1, seed=0)[2]
+    mean = complex(*points.mean(axis=0))
+    assert (mean.real, mean.imag) == pytest.approx((-0.14, 0.26), abs=0.005)
+    z = stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+
+    def squared(theta):
+        return np.mean(np.abs(curve(z, *theta) - mean) ** 2)
+
+    best = optimize.minimize(squared, (0.3, 0.4), method="Nelder-Mead")
+    assert best.x == pytest.approx((0.28, 0.45), abs=0.005)
+    assert np.abs(curve(z, *best.x) - mean).min() == pytest.approx(0.06, abs=0.005)
 
 
 def test_draws_give_the_mean_of_normals_of_equation_6(lesson, rng):

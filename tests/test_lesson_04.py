@@ -1,13 +1,17 @@
 """The formulas of notebook 04 against SciPy's quadrature, Gauss-Hermite, and slopes."""
 
+import re
+
 import numpy as np
 import pytest
-from notebook_code import written_out
+from notebook_code import answers, read, written_out
 from scipy import integrate, optimize, stats
 
 from vae_keras.linear_gaussian import LinearGaussian
 
+NOTEBOOK = "04_variational_objective"
 WRITTEN_OUT = (
+    *("true_weights", "data", "poor_weights", "start"),
     *("z", "dz", "integral", "decoder", "x", "sigma", "log_prior", "log_likelihood"),
     *("log_evidence", "kl", "kl_to_prior", "terms", "elbo_at", "climb"),
     *("kl_of_normals", "expected_log_likelihood", "elbo_of", "theta_step"),
@@ -26,7 +30,7 @@ LIVE_C = [  # mean, width, reconstruction, KL, ELBO, gap: the table of the live 
 def lesson():
     """The functions of the notebook by their names, from its own cells."""
     imports = {"np": np, "norm": stats.norm, "LinearGaussian": LinearGaussian}
-    return written_out("04_variational_objective", WRITTEN_OUT, **imports)
+    return written_out(NOTEBOOK, WRITTEN_OUT, **imports)
 
 
 def log_joint(z):
@@ -62,12 +66,49 @@ def test_the_climbs_end_at_the_summits_that_scipy_finds(lesson):
     def minus_elbo(v):
         return -lesson["elbo_at"](v[0], v[1], lesson["log_likelihood"])
 
+    ends = []
     for start, share in (((0.0, 0.0), 0.6), ((-1.5, np.log(0.5)), 0.3)):
-        end = lesson["climb"](*start)[-1]
-        best = optimize.minimize(minus_elbo, end, tol=1e-12)
-        np.testing.assert_allclose(end, best.x, atol=2e-3)
+        ends.append(lesson["climb"](*start)[-1])
+        best = optimize.minimize(minus_elbo, ends[-1], tol=1e-12)
+        np.testing.assert_allclose(ends[-1], best.x, atol=2e-3)
         gap = lesson["log_evidence"] + best.fun
         assert 0 < gap < -np.log(share)
+    from_a = lesson["climb"](2.0, np.log(0.5))[-1]
+    np.testing.assert_allclose(from_a, ends[0], atol=2e-3)
+    right, left = (stats.norm(mu, np.exp(log_s)) for mu, log_s in ends)
+    assert max(right.cdf(-0.215), left.sf(-0.215)) < 1e-4  # outside of their humps: exercise 1
+
+
+def test_the_priors_slope_comes_from_between_the_humps():
+    def slope(z):  # of log P(x | z), in the factor of both hyperbolic tangents
+        g = 2 * np.tanh(2 * z + 2) - 2 * np.tanh(z - 1)
+        return stats.norm.pdf(z) * (2 - g) * g / 2 / 0.5**2
+
+    assert integrate.quad(slope, -0.65, 0.6)[0] == pytest.approx(-4.04, abs=0.005)
+    assert np.subtract(*stats.norm.cdf([0.6, -0.65])) == pytest.approx(0.47, abs=0.005)
+    inside, whole = (
+        integrate.quad(lambda z: np.exp(log_joint(z)), *ends, points=(-1, 1))[0]
+        for ends in ((-0.65, 0.6), (-12, 12))
+    )
+    assert inside / whole == pytest.approx(0.10, abs=0.005)
+    z = np.linspace(-0.65, 0.6, 1001)
+    highest = np.max(2 * np.tanh(2 * z + 2) - 2 * np.tanh(z - 1))
+    assert highest == pytest.approx(3.5, abs=0.05)
+
+
+def test_the_friends_bias_costs_the_elbo_what_the_third_exercise_says(lesson, capsys):
+    names = dict(lesson)
+    exec(answers(read(NOTEBOOK))[2], names)
+    ours, hers = re.findall(r"after one step (-[\d.]+)", capsys.readouterr().out)
+    assert float(ours) - float(hers) == pytest.approx(0.76, abs=0.005)
+    models = [names["start"]] * 2
+    for _ in range(3):  # the evidence of the friend's is the higher one in the first rounds
+        models = [
+            names[step](names["shifted"], *model.posterior(names["shifted"]))
+            for step, model in zip(("theta_step", "friends_step"), models, strict=True)
+        ]
+        evidence = [model.log_evidence(names["shifted"]).mean() for model in models]
+        assert evidence[1] > evidence[0]
 
 
 @pytest.fixture

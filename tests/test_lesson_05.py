@@ -13,7 +13,7 @@ from vae_keras.linear_gaussian import LinearGaussian
 from vae_keras.plots import GREEN, VERMILION
 
 WRITTEN_OUT = ("MU", "S", "draw_z", "kl", "single_draws", "cost_of_score", "cosine")
-WRITTEN_OUT += ("cosine_slope", "evenly", "variances")
+WRITTEN_OUT += ("cosine_slope", "evenly", "variances", "five")
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(120)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 EVENLY = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
@@ -72,6 +72,44 @@ def test_which_way_is_better_depends_on_the_size_of_f(lesson, height, trick, sco
     draws = lesson["single_draws"](cubic, slope, 0.0, 1.0, EVENLY)
     wanted = [trick, score, score, score]  # f is odd, so that no constant helps
     np.testing.assert_allclose([draw.var() for draw in draws.values()], wanted, rtol=0.03)
+
+
+def test_a_kink_at_the_mean_can_turn_round_which_way_is_better(lesson):
+    draws = lesson["single_draws"](np.abs, np.sign, 0.0, 1.0, EVENLY)
+    wanted = 1, 3, 1.090, 0.4535  # the last is 3 - 8 / pi
+    np.testing.assert_allclose([draw.var() for draw in draws.values()], wanted, rtol=2e-3)
+
+
+def test_half_of_the_scores_single_draws_or_more_are_nearer_than_1_to_zero(lesson):
+    _, *scores = lesson["single_draws"](
+        lambda z: (z - 0.5) ** 2, lambda z: 2 * (z - 0.5), 1.5, 0.5, EVENLY
+    ).values()
+    assert min(np.mean(np.abs(score) < 1) for score in scores) >= 0.5
+
+
+def test_the_five_draws_of_its_picture_have_a_mean_of_a_tenth(lesson):
+    assert lesson["five"][:, 0].mean() == pytest.approx(0.10, abs=0.005)
+
+
+@pytest.mark.parametrize(("s", "share"), [(0.05, 0.81), (0.1, 0.51), (0.2, 0.20)])
+def test_how_straight_the_cosine_is(lesson, s, share):
+    f_z = lesson["cosine"](lesson["MU"] + s * EVENLY)
+    assert stats.pearsonr(f_z, EVENLY).statistic ** 2 == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize("num_latents", [1, 8])
+def test_the_cost_of_the_score_function_for_a_log_variance(num_latents):
+    """Of the bowl, in its first latent: by nodes, and the other latents by their moments."""
+    others = (num_latents - 1) / 2  # the mean of what they add to f, and its variance
+    score = 0.5 * (NODES**2 - 1)  # the derivative of log q by log s^2
+
+    def variance(b):
+        f = 0.5 * NODES**2 + others - b
+        return WEIGHTS @ ((f**2 + others) * score**2) - (WEIGHTS @ (f * score)) ** 2
+
+    trick = 0.5  # the variance of f'(z) (z - mu) / 2, which is epsilon^2 / 2
+    best = optimize.minimize_scalar(variance).fun
+    assert best / trick == pytest.approx((num_latents + 5) / 2)
 
 
 @pytest.mark.parametrize("mu", np.linspace(0, np.pi / 4, 5))

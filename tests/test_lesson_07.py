@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from notebook_code import read, written_out
+from scipy import linalg, stats
 
-from vae_keras import Sampling
+from vae_keras import Sampling, load_mnist
 from vae_keras.layers import bernoulli_log_likelihood, kl_divergence
 from vae_keras.networks import default_networks
 
@@ -38,6 +39,35 @@ def test_its_terms_are_those_of_the_package(lesson, codes, rng):
     ours = lesson["reconstruction"](x, logits)
     np.testing.assert_allclose(ours, -bernoulli_log_likelihood(x, logits), rtol=1e-6)
     np.testing.assert_allclose(lesson["kl"](*codes), kl_divergence(*codes), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return load_mnist()
+
+
+def test_its_floors_are_the_entropies_of_the_grey_levels(mnist):
+    levels = np.arange(256) / 255
+    of_a_pixel = stats.bernoulli(levels).entropy()
+    for (x, _), floor in zip(mnist, (45.76, 45.53), strict=True):
+        counts = np.bincount(np.rint(255 * x).astype("uint8").ravel(), minlength=256)
+        assert counts @ of_a_pixel / len(x) == pytest.approx(floor, abs=0.005)
+    (_, _), (x_test, _) = mnist
+    assert x_test.mean() == pytest.approx(0.13, abs=0.005)
+
+
+def test_the_test_images_are_no_harder_for_pca(mnist):
+    """Fourteen components of the other 50 000: the squared error is that of the rest."""
+    (x_train, _), (x_test, _) = ((x.reshape(-1, 784), y) for x, y in mnist)
+    others = x_train[10_000:]
+    mean = others.mean(axis=0, dtype="float64").astype("float32")
+    centred = others - mean
+    _, vectors = linalg.eigh((centred.T @ centred).astype("float64"), subset_by_index=(770, 783))
+    errors = []
+    for x in (x_train[:10_000], x_test):
+        squares = np.sum((x - mean) ** 2, axis=1) - np.sum(((x - mean) @ vectors) ** 2, axis=1)
+        errors.append(squares.mean())
+    assert errors == pytest.approx((22.81, 22.71), abs=0.006)
 
 
 def test_its_draw_is_that_of_the_package(lesson, codes):

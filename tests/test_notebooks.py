@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_code import answers
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -49,12 +50,6 @@ def with_a_number(cell):
 def next_digit(found):
     """The digit after the one found, 0 after 9."""
     return str((int(found[0]) + 1) % 10)
-
-
-def answers(notebook):
-    """The code of the folded answers to the exercises."""
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    return re.findall(r"<details>.*?```python\n(.*?)```.*?</details>", prose, re.DOTALL)
 
 
 def validate(notebook, folder):
@@ -105,14 +100,15 @@ class TestNotebook:
     def test_it_runs_no_shell_command_and_downloads_nothing(self, path):
         notebook = nbformat.read(path, 4)
         code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        code += answers(notebook)
+        code += answers(notebook.cells)
         assert [found[0] for source in code for found in SHELL_OR_DOWNLOAD.finditer(source)] == []
 
     def test_it_validates_and_the_answers_to_its_exercises_run(self, path, tmp_path):
         notebook = nbformat.read(path, 4)
-        assert 2 <= len(answers(notebook)) <= 3
+        exercises = answers(notebook.cells)
+        assert 2 <= len(exercises) <= 3
         # nbval runs them; nothing is stored to compare
-        notebook.cells += [nbformat.v4.new_code_cell(answer) for answer in answers(notebook)]
+        notebook.cells += [nbformat.v4.new_code_cell(answer) for answer in exercises]
         done = validate(notebook, tmp_path)
         assert done.returncode == 0, done.stdout
         assert f"{sum(cell.cell_type == 'code' for cell in notebook.cells)} passed" in done.stdout

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
-from test_site import AXE, SITE, eventually, listen, served
+from test_site import AT_ONCE, AXE, SITE, eventually, listen, served
 
 from vae_keras import plots
 
@@ -348,17 +348,52 @@ def test_keys_move_a_as_computed(page):
     expect_a(page, "exponential", 1.9, 2, hand=None)
 
 
+def open_with_a_clock(page, name):
+    """Open a figure whose time the test can advance: nobody has to wait for a drop."""
+    page.clock.install()
+    return open_figure(page, name)
+
+
+def expect_no_more_drops(page, drops):
+    """They are the first ones of seed 1, the figure says that it rests, and none follows."""
+    assert page.get_by_role("button", name="Run").count() == 1  # which reads Stop while it runs
+    expect_a(page, "exponential", 2, drops, hand=None if drops else 0.5)
+    page.clock.run_for(2500)  # the time of four drops
+    expect_a(page, "exponential", 2, drops, hand=None if drops else 0.5)
+
+
 def test_drops_of_a_fall_until_they_are_stopped(page):
-    open_figure(page, "transform")
+    open_with_a_clock(page, "transform")
     page.get_by_role("button", name="One drop").click()
-    eventually(lambda: expect_a(page, "exponential", 2, 1, hand=None))
+    page.clock.run_for(1000)
+    expect_a(page, "exponential", 2, 1, hand=None)
     page.get_by_role("button", name="Run").click()
-    page.wait_for_function("document.querySelector('.live-numbers').innerText.includes('n 3')")
+    page.clock.run_for(1500)
     page.get_by_role("button", name="Stop").click()
     drops = int(numbers(page)["drops n"])
-    expect_a(page, "exponential", 2, drops, hand=None)
-    page.evaluate("() => new Promise(done => setTimeout(done, 2500))")  # some drops' time
-    expect_a(page, "exponential", 2, drops, hand=None)
+    assert drops >= 4  # one, two by themselves, and the one that was falling
+    expect_no_more_drops(page, drops)
+
+
+def test_a_thousand_at_once_end_a_run_of_a(page):
+    open_with_a_clock(page, "transform")
+    page.get_by_role("button", name="Run").click()
+    page.clock.run_for(1500)
+    page.get_by_role("button", name="1000 at once").click()
+    drops = int(numbers(page)["drops n"])
+    assert drops >= 1003  # two by themselves, and the one that was falling
+    expect_no_more_drops(page, drops)
+
+
+def test_a_that_starts_again_amid_a_run_rests_and_has_the_same_drops(page):
+    open_with_a_clock(page, "transform")
+    page.get_by_role("button", name="Run").click()
+    page.clock.run_for(1500)
+    page.get_by_role("button", name="Start again").click()
+    expect_no_more_drops(page, 0)
+    page.get_by_role("button", name="One drop").click()
+    page.clock.run_for(1000)
+    expect_no_more_drops(page, 1)
 
 
 def test_the_mouse_drags_a(page):
@@ -560,6 +595,15 @@ def test_b_takes_twenty_seeds_one_after_the_other(page, motion):
     expect_b(page, 1, 2)
 
 
+def test_b_that_starts_again_amid_its_seeds_takes_no_more(page):
+    open_with_a_clock(page, "draws")
+    press_both = """([first, second]) => { for (const name of [first, second])
+        [...document.querySelectorAll("button")].find(one => one.innerText === name).click(); }"""
+    page.evaluate(press_both, ["20 seeds", "Start again"])  # before the first frame
+    page.clock.run_for(1000)
+    expect_b(page, 1, 2)
+
+
 def test_the_mouse_drags_b_along_its_chart(page):
     open_figure(page, "draws")
     unit = pixels_per_unit(page, 1)
@@ -610,6 +654,7 @@ def average(f, mu, s):
 LOG_EVIDENCE = math.log(average(lambda z: np.exp(log_likelihood(z)), 0, 1))
 
 
+@functools.cache
 def terms_of_c(mu, s):
     """What figure C says of a Q = N(mu, s^2), each by an integral of its own."""
 
@@ -743,6 +788,7 @@ def test_a_finger_drags_c_and_not_the_page(browser, host):
         assert page.evaluate("scrollY") == scrolled
 
 
+@functools.cache  # it takes seconds, and `eventually` asks again and again
 def summit(mu, s):
     best = optimize.minimize(
         lambda at: -terms_of_c(at[0], math.exp(at[1]))["ELBO"], (mu, math.log(s))
@@ -946,14 +992,22 @@ def test_colours_are_those_of_the_notebooks(page):
     assert page.evaluate(script) == {name: getattr(plots, name.upper()) for name in names}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", FIGURES)
-def test_axe_finds_nothing(page, name, scheme):
-    page.emulate_media(color_scheme=scheme)
-    open_figure(page, name)
+def expect_no_fault(page, part="html"):
+    """Axe finds nothing in a part of a page that is open, in either scheme."""
+    page.add_style_tag(content=AT_ONCE)
     page.add_script_tag(path=AXE)
-    faults = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    assert {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults} == {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        run = f"axe.run('{part}', {{resultTypes: ['violations']}})"
+        faults = page.evaluate(run)["violations"]
+        found = {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults}
+        assert found == {}, scheme
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axe_finds_nothing(page, name):
+    open_figure(page, name)
+    expect_no_fault(page)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -1115,21 +1169,17 @@ def test_each_tag_of_a_notebook_has_its_figure():
 
 
 @pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="there is no site/: make site")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", TAGGED)
-def test_it_lives_in_its_notebook(page, name, scheme):
+def test_it_lives_in_its_notebook(page, name):
     with served(SITE) as address:
         seen = listen(page)
-        page.emulate_media(color_scheme=scheme)
         page.goto(f"{address}notebooks/{TAGGED[name]}.html")
         page.wait_for_selector(".live-numbers span")
         page.wait_for_load_state("networkidle")
         assert page.locator(f".tag_live-{name} .live").count() == 1
         page.set_viewport_size({"width": 360, "height": 900})
         eventually(lambda: fits(page, 360))
-        page.add_script_tag(path=AXE)
-        faults = page.evaluate("axe.run('.live', {resultTypes: ['violations']})")["violations"]
-        assert {fault["id"]: [node["html"] for node in fault["nodes"]] for fault in faults} == {}
+        expect_no_fault(page, ".live")
         assert seen.trouble == []
         own = (address, f"blob:{address}", "data:")  # MathJax makes a worker of its own
         assert [url for url in seen.requests if not url.startswith(own)] == []

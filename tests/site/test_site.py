@@ -95,10 +95,37 @@ class _Quiet(SimpleHTTPRequestHandler):
             super().handle()
 
 
+WINDOW = {"width": 1000, "height": 1400}
+
+
 @pytest.fixture
 def page(browser, address):
-    with browser.new_context(base_url=address, viewport={"width": 1000, "height": 1400}) as context:
+    with browser.new_context(base_url=address, viewport=WINDOW) as context:
         yield context.new_page()
+
+
+@pytest.fixture(scope="module", params=["index.html", NOTEBOOK, EXPLORER])
+def looked_at(request, browser, address):
+    """A page that is opened once, for tests that change nothing but the window and the scheme."""
+    with browser.new_context(base_url=address, viewport=WINDOW) as context:
+        page = context.new_page()
+        if request.param == EXPLORER:
+            open_explorer(page)
+        else:
+            page.goto(request.param, wait_until="networkidle")
+        yield page
+
+
+@pytest.fixture(scope="module")
+def explorer(browser, address):
+    """The explorer, opened once: that takes longer than most tests, which leave its pad alone.
+
+    Its samples and its walk have one test each that changes them.
+    """
+    with browser.new_context(base_url=address, viewport=WINDOW) as context:
+        page = context.new_page()
+        open_explorer(page)
+        yield page
 
 
 def listen(page):
@@ -191,12 +218,10 @@ def test_every_page_opens_in_peace_asks_no_other_host_and_renders_its_equations(
     assert [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
-@pytest.mark.parametrize("path", ["index.html", NOTEBOOK, EXPLORER])
-def test_nothing_overflows(page, path):
-    page.goto(path)
+def test_nothing_overflows(looked_at):
     for width in (360, 768, 1440):
-        page.set_viewport_size({"width": width, "height": 900})
-        eventually(functools.partial(nothing_overflows, page, width))
+        looked_at.set_viewport_size({"width": width, "height": 900})
+        eventually(functools.partial(nothing_overflows, looked_at, width))
 
 
 def nothing_overflows(page, width):
@@ -206,13 +231,16 @@ def nothing_overflows(page, width):
     assert page.evaluate(TOO_WIDE) == [], width
 
 
+AT_ONCE = "* { transition: none !important }"  # else colours fade into those of the other scheme
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", NOTEBOOK, EXPLORER])
-def test_axe_finds_no_serious_fault(page, path, scheme):
-    page.emulate_media(color_scheme=scheme)
-    open_explorer(page) if path == EXPLORER else page.goto(path, wait_until="networkidle")
-    page.add_script_tag(path=AXE)
-    faults = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+def test_axe_finds_no_serious_fault(looked_at, scheme):
+    looked_at.set_viewport_size(WINDOW)
+    looked_at.add_style_tag(content=AT_ONCE)
+    looked_at.add_script_tag(path=AXE)
+    looked_at.emulate_media(color_scheme=scheme)
+    faults = looked_at.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
     serious = {
         fault["id"]: [node["html"][:200] for node in fault["nodes"][:5]]
         for fault in faults
@@ -225,15 +253,14 @@ def test_axe_finds_no_serious_fault(page, path, scheme):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_twenty_pictures_equal_keras(page, name):
+def test_twenty_pictures_equal_keras(explorer, name):
     z = np.random.default_rng(7).uniform(-3, 3, (20, int(name[8:-1]))).astype("float32")
     rounded = _explorer_data().load_rounded(MODELS[name])  # as the site's are
     wanted = rounded.decoder.predict(z, verbose=0).reshape(-1, 28, 28)
     exact = load_vae(MODELS[name]).decoder.predict(z, verbose=0).reshape(-1, 28, 28)
     assert np.abs(wanted - exact).mean() < 0.001
     assert np.abs(wanted - exact).max() < 0.06
-    open_explorer(page)
-    np.testing.assert_allclose(decode(page, name, z), wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(decode(explorer, name, z), wanted, rtol=0, atol=1e-4)
 
 
 def _explorer_data():
@@ -274,8 +301,7 @@ def test_the_pages_data_are_what_the_encoders_say():
     assert np.abs((covariance - wanted) / of_covariances).max() < 1
 
 
-def test_draws_from_the_mixture_have_its_moments(page):
-    open_explorer(page)
+def test_draws_from_the_mixture_have_its_moments(explorer):
     mixture = {
         "used": [3, 1],
         "weights": [0.25, 0.75],
@@ -283,11 +309,14 @@ def test_draws_from_the_mixture_have_its_moments(page):
         "roots": [[[2, 0], [1.5, 0.5]]] * 2,
     }
     call = """mixture => {
+        const chance = Math.random;
         let state = 1;  // a chance that is the same in every run: Park and Miller's generator
         Math.random = () => (state = 48271 * state % 2147483647) / 2147483647;
-        return Array.from({length: 5000}, () => explorer.drawMixture(mixture));
+        const drawn = Array.from({length: 5000}, () => explorer.drawMixture(mixture));
+        Math.random = chance;
+        return drawn;
     }"""
-    z = np.array(page.evaluate(call, mixture))
+    z = np.array(explorer.evaluate(call, mixture))
     assert z.shape == (5000, 64)
     first = z[:, 3] > 0
     assert abs(first.mean() - 0.25) < 0.03
@@ -380,13 +409,12 @@ def expect_shown(page, z, before):
     eventually(shown)
 
 
-def test_each_dot_lies_where_its_digit_is_encoded(page):
+def test_each_dot_lies_where_its_digit_is_encoded(explorer):
     """The two axes of the map are those of the pad: z1 to the right, z2 upwards."""
-    open_explorer(page)
     points = data()["points"]
     z = np.array(points["z"])
     size = 960
-    drawn = ink(page, "#map") > 0.05  # of red: each colour that is not white has less of it
+    drawn = ink(explorer, "#map") > 0.05  # of red: each colour that is not white has less of it
     on_map = z[np.abs(z).max(axis=1) < 2.9]
     near = np.abs(on_map[:, None] - z).max(axis=2) < 0.1
     z1, z2 = on_map[near.sum(axis=1) == 1].T  # those that lie alone: only they are near themselves
@@ -395,16 +423,15 @@ def test_each_dot_lies_where_its_digit_is_encoded(page):
     assert drawn[tuple(places.T)].all()
 
 
-def test_the_buttons_draw_from_either_prior(page):
-    open_explorer(page)
-    seen = [ink(page, "#samples")]
+def test_the_buttons_draw_from_either_prior(explorer):
+    seen = [ink(explorer, "#samples")]
     names = {"mixture": "the mixture", "normal": "N(0, I)"}
     for button in ("mixture", "mixture", "normal"):
-        page.click(f"#draw-{button}")
+        explorer.click(f"#draw-{button}")
 
         def drawn(text=f"100 draws from {names[button]}"):
-            assert text in page.text_content("#samples-status")
-            picture = ink(page, "#samples")
+            assert text in explorer.text_content("#samples-status")
+            picture = ink(explorer, "#samples")
             assert picture.shape == (298, 298)
             assert np.abs(picture - seen[-1]).mean() > 0.05
             return picture
@@ -412,20 +439,19 @@ def test_the_buttons_draw_from_either_prior(page):
         seen.append(eventually(drawn))
 
 
-def test_the_walk_leads_from_one_picked_digit_to_the_other(page):
-    open_explorer(page)
-    before = ink(page, "#walk")
+def test_the_walk_leads_from_one_picked_digit_to_the_other(explorer):
+    before = ink(explorer, "#walk")
     digits = data()["digits"]
-    page.locator("#from input").nth(5).check(force=True)
-    page.locator("#to input").nth(0).focus()
-    page.keyboard.press("ArrowRight")  # a radio button, as every form has them
+    explorer.locator("#from input").nth(5).check(force=True)
+    explorer.locator("#to input").nth(0).focus()
+    explorer.keyboard.press("ArrowRight")  # a radio button, as every form has them
     a = np.array(digits["z"][5])
     b = np.array(digits["z"][1])
-    wanted = decode(page, "decoder_64d", [a + (b - a) * step / 10 for step in range(11)])
+    wanted = decode(explorer, "decoder_64d", [a + (b - a) * step / 10 for step in range(11)])
 
     def walked():
-        assert "From the first 5 to the first 1," in page.text_content("#walk-status")
-        shown = ink(page, "#walk")
+        assert "From the first 5 to the first 1," in explorer.text_content("#walk-status")
+        shown = ink(explorer, "#walk")
         cells = [shown[:28, 30 * step : 30 * step + 28] for step in range(11)]
         np.testing.assert_allclose(cells, wanted, atol=0.01)
         assert np.abs(shown - before).max() > 0.1
