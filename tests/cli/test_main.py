@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +19,8 @@ from scipy.special import xlog1py, xlogy
 from small_networks import small_vae
 
 from vae_keras import RECIPES, evaluation, load_images, load_vae, sampling
-from vae_keras.cli import commands, runs
+from vae_keras.cli import commands, report, runs
+from vae_keras.cli.distribute import Place
 from vae_keras.cli.main import main
 from vae_keras.io.saving import save_with_record
 
@@ -69,8 +71,11 @@ class TestCommands:
         assert load_vae(tmp_path / "vae.keras").latent_dim == 3
 
     def test_train_says_what_its_loss_means_for_these_images_and_shows_some(
-        self, tmp_path, my_images, small_network, capsys
+        self, tmp_path, my_images, small_network, monkeypatch, capsys
     ):
+        given = []
+        picture = report.picture
+        monkeypatch.setattr(report, "picture", lambda *of: given.extend(of) or picture(*of))
         output = str(tmp_path / "a.keras")
         sizes = ("--latent-dim", "3", "--epochs", "1", "--batch-size", "8", "--output", output)
         assert main(["train", "--data", str(my_images), *sizes, "--json"]) == 0
@@ -89,8 +94,9 @@ class TestCommands:
         kl = 0.5 * (np.exp(z_log_var) + z_mean**2 - 1 - z_log_var).mean(axis=0)
         assert results["latents_in_use"] == (kl > 0.01).sum()
         assert results["files"] == [output, str(tmp_path / "a.png")]
-        with Image.open(tmp_path / "a.png") as picture:
-            assert min(picture.size) > 50
+        np.testing.assert_array_equal(given[1], x_test)
+        with Image.open(tmp_path / "a.png") as drawn:
+            assert min(drawn.size) > 50
 
     @pytest.mark.parametrize(
         ("sizes", "steps", "batch_size"),
@@ -116,6 +122,37 @@ class TestCommands:
         options = ["--latent-dim", "2", "--epochs", "1", "--output", output]
         assert main(["train", "--data", str(my_images), *options]) == 0
         assert int(load_vae(output).optimizer.iterations) == 60
+
+    def test_an_epoch_of_small_batches_takes_each_image(self):
+        plan = runs.plan(np.zeros((301, 1, 1, 1)), 0, batch_size=2)
+        assert plan["steps an epoch"] == 151  # and not 60
+
+    def test_the_learning_rate_spans_the_steps_that_are_taken(self, monkeypatch):
+        monkeypatch.setattr(runs, "ConvVAE", small_vae)
+        x = np.zeros((36, 2, 2, 1), "float32")
+        vae, record = runs._begin(runs.plan(x, 0, latent_dim=2), x)
+        schedule = vae.optimizer.get_config()["learning_rate"]["config"]
+        assert schedule["num_steps"] == record["epochs"] * record["steps an epoch"] == 540
+
+    def test_a_picture_that_cannot_be_written_is_refused_before_training(
+        self, tmp_path, my_images, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(runs, "train", None)
+        (tmp_path / "a.png").mkdir()
+        assert main(["train", "--data", str(my_images), "--output", str(tmp_path / "a.keras")]) == 2
+        assert "a.png is a folder" in capsys.readouterr().err
+
+    def test_logs_for_tensorboard_go_where_they_were_asked_for(self, monkeypatch):
+        class Fitted:
+            def fit(self, *_, callbacks, **__):
+                self.history = callbacks
+                return self
+
+        logger = keras.callbacks.Callback()
+        monkeypatch.setattr(keras.callbacks, "TensorBoard", {"logs": logger}.get)
+        x = np.zeros((2, 2, 2, 1))
+        record = {**runs.plan(x, 0), "order seed": 0, "epochs done": 0}
+        assert logger in runs._fit(Fitted(), x, x, "a.keras", record, Place(), "logs")
 
     def test_tensorboard_is_asked_for_by_name_where_it_is_missing(
         self, tmp_path, my_images, monkeypatch, capsys

@@ -7,6 +7,7 @@ from keras import layers
 from small_networks import dense_vae, tiny_vae
 
 from vae_keras import VAE, KLWarmUp, fit_options, make_optimizer
+from vae_keras._fit import check_learning_rate, seen
 from vae_keras.recipes import RECIPES
 
 
@@ -154,6 +155,20 @@ class TestBeta:
             )
             np.testing.assert_allclose(loss, reconstruction + betas * kl, rtol=1e-5)
 
+    def test_the_log_is_of_the_beta_that_the_epoch_had(self, images):
+        class ForTheNext(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                self.model.variational_loss.beta = epoch + 2.0
+
+        vae = tiny_vae()
+        vae.compile("sgd")
+        history = vae.fit(images, epochs=3, verbose=0, callbacks=[ForTheNext()]).history
+        assert history["beta"] == [2.0, 3.0]  # logged from when it changed
+        loss, reconstruction, kl = (
+            np.array(history[name][1:]) for name in ("loss", "reconstruction", "kl")
+        )
+        np.testing.assert_allclose(loss, reconstruction + history["beta"] * kl, rtol=1e-5)
+
     def test_the_gradient_follows_it(self, images):
         def trained(beta, callbacks):
             keras.utils.set_random_seed(2)
@@ -278,6 +293,13 @@ class TestLearningRate:
         with pytest.warns(UserWarning, match="falls to 0 after 6 of 9 steps"):
             small_vae.fit(images, epochs=3, batch_size=8, verbose=0)
 
+    def test_in_a_second_fit_the_steps_of_the_first_are_counted(self):
+        optimizer = make_optimizer("default", 24, 2, 8)
+        optimizer.iterations.assign(3)
+        check_learning_rate(optimizer, 3)
+        with pytest.warns(UserWarning, match="falls to 0 after 3 of 4 steps"):
+            check_learning_rate(optimizer, 4)
+
     def test_a_constant_rate_may_be_set_by_callbacks(self, small_vae, images):
         small_vae.compile(make_optimizer("default", 24, 2, 8, constant=True))
         halve = keras.callbacks.LearningRateScheduler(lambda _, rate: rate / 2)
@@ -347,6 +369,13 @@ class TestTheFirstBatch:
         assert "val_loss" in history.history
         logs = small_vae.evaluate(make(images), verbose=0, steps=2, return_dict=True)
         assert np.isfinite(logs["loss"])
+
+    def test_of_a_batch_on_several_devices_the_first_part_is_looked_at(self, small_vae, images):
+        class OfTwoDevices:  # as TensorFlow hands out what it distributes
+            values = images * 255, images
+
+        with pytest.raises(ValueError, match=r"Divide by 255\?"):
+            seen(iter([(OfTwoDevices(),)]), "x", small_vae._check_images)
 
     def test_what_gives_no_batch_is_left_to_keras(self, small_vae):
         small_vae.compile("sgd")
