@@ -11,7 +11,7 @@ EPOCHS_2 := 5
 SMALL := SITE=docs/_build/small/site MODELS=docs/_build/small/models EPOCHS_64=1 EPOCHS_2=1
 
 # on JAX, the files whose code meets the backend; weekly, all of the lesson
-ON_JAX := $(addprefix tests/lesson/test_,batches.py layers.py model.py sampling.py theory.py) tests/test_gpu.py
+ON_JAX := $(addprefix tests/lesson/test_,batches.py fit.py layers.py model.py sampling.py theory.py) tests/test_gpu.py
 # compiling takes longer than running what is compiled
 JAX_QUICKLY := KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1
 

@@ -119,9 +119,9 @@ class VariationalLoss(keras.layers.Layer):
         likelihood: "bernoulli" or "gaussian": that of a pixel given z (Equation 5 and its note).
         sigma: Standard deviation of the Gaussian likelihood, above 0, or `None` to learn it. The
             Bernoulli one has none.
-        beta: Weight of the kl term, 0 or more; 1 is the ELBO. The attribute of that name may be set
-            between epochs, as `KLWarmUp` does (KL annealing), and is saved. On JAX, which keeps its
-            weights elsewhere within an epoch, a `RuntimeError` is raised if it is set there.
+        beta: Weight of the kl term, 0 or more; 1 is the ELBO. A callback may set the attribute of
+            that name, as `KLWarmUp` does (KL annealing), and it is saved. Within an epoch on JAX it
+            must be reached through the callback's `model`; else a `RuntimeError` is raised.
 
     Call arguments:
         inputs: The tuple `(x, logits_or_mean, z_mean, z_log_var)`: images (n, ...); what the
@@ -164,10 +164,10 @@ class VariationalLoss(keras.layers.Layer):
     @beta.setter
     def beta(self, beta):
         check_beta(beta)
-        if self.beta_weight._value is None:  # as on JAX, once an epoch has begun
+        if self.beta_weight._value is None:  # JAX keeps weights elsewhere while an epoch runs
             raise RuntimeError(
-                "beta cannot be set within an epoch on JAX, where it would be lost: set it at the "
-                "beginning or at the end of an epoch."
+                "beta would be lost within an epoch on JAX: set self.model.variational_loss.beta "
+                "in a callback, or set it between epochs."
             )
         self.beta_weight.assign(beta)
 

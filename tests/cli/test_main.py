@@ -168,7 +168,8 @@ class TestCommands:
         for i, pixels in enumerate(rng.integers(0, 256, (6, 8, 8, 3), dtype="uint8")):
             Image.fromarray(pixels).save(folder / f"{i}.png")
         output = str(tmp_path / "colour.keras")
-        model = ["--likelihood", "gaussian", "--latent-dim", "2", "--epochs", "1"]
+        sizes = ["--latent-dim", "2", "--epochs", "1", "--batch-size", "8"]
+        model = ["--likelihood", "gaussian", *sizes]
         assert main(["train", "--data", str(folder), "--output", output, *model]) == 0
         vae = load_vae(output)
         assert vae.image_shape == (8, 8, 3)
@@ -428,9 +429,10 @@ class TestOwnImages:
     ):
         x, x_test = (rng.integers(0, 256, (n, 9, 7), dtype="uint8") for n in (20, 6))
         np.savez(tmp_path / "a.npz", x_train=x, x_test=x_test)
-        arguments = ["train", "--data", str(tmp_path / "a.npz"), "--epochs", "1", "--json"]
+        arguments = ["train", "--data", str(tmp_path / "a.npz"), "--json"]
         output = str(tmp_path / "a.keras")
-        assert main([*arguments, "--latent-dim", "2", "--output", output]) == 0
+        sizes = ["--latent-dim", "2", "--epochs", "1", "--batch-size", "8"]
+        assert main([*arguments, *sizes, "--output", output]) == 0
         trained = printed(capsys)
         assert (trained["training_images"], trained["test_images"]) == (20, 6)
         results, _ = evaluate(output, tmp_path / "a.npz")
@@ -460,7 +462,9 @@ class TestOwnImages:
         arguments = ["train", "--data", data, "--output", output, "--likelihood", "gaussian"]
         for scale in (1, 0.01, 1000):
             np.save(data, scale * x)
-            assert main([*arguments, "--epochs", "1", "--latent-dim", "2"]) == 0
+            assert (
+                main([*arguments, "--epochs", "1", "--batch-size", "8", "--latent-dim", "2"]) == 0
+            )
             said = capsys.readouterr().err
             assert ("unit scale" in said) == (scale != 1)
         shift, unit = re.search(r"\(x - (\S+)\) / (\S+) would", said).groups()
@@ -478,7 +482,8 @@ class TestSeed:
 
         def train(name, seed):
             output = str(tmp_path / name)
-            options = ["--epochs", "1", "--latent-dim", "2", "--seed", str(seed)]
+            sizes = ["--latent-dim", "2", "--epochs", "1", "--batch-size", "8"]
+            options = [*sizes, "--seed", str(seed)]
             assert main(["train", "--data", str(alike), "--output", output, *options]) == 0
             return load_vae(output).get_weights()
 
