@@ -90,3 +90,6 @@ class KLWarmUp(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.variational_loss.beta = self.beta * min(1.0, epoch / self.epochs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["beta"] = self.model.variational_loss.beta  # from the first epoch, as tables need it

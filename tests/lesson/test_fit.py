@@ -231,6 +231,10 @@ class TestBeta:
         assert history["beta"] == [0.0, 0.25, 0.5, 0.5]
         resumed = vae.fit(images, epochs=2, initial_epoch=1, verbose=0, callbacks=[warm_up])
         assert resumed.history["beta"] == [0.25]
+        started_there = tiny_vae(beta=0.0)
+        started_there.compile("sgd")
+        history = started_there.fit(images, epochs=2, verbose=0, callbacks=[KLWarmUp(2)]).history
+        assert history["beta"] == [0.0, 0.5]
         with pytest.raises(ValueError, match="epochs must be at least 1; got 0"):
             KLWarmUp(0)
 
