@@ -118,8 +118,9 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
 def _as_batches(options, seed):
     names = [name for name in ("x", "y", "sample_weight") if name in options]
     arrays = [np.asarray(options.pop(name)) for name in names]
-    if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"y must have a row for each of x; got {[len(a) for a in arrays]} rows.")
+    shapes = [array.shape for array in arrays]
+    if len({shape[:1] for shape in shapes}) > 1:
+        raise ValueError(f"y must have a row for each of x; got the shapes {shapes}.")
     batch_size = options.pop("batch_size", 32)
     check_count(batch_size, "batch_size")
     share = options.pop("validation_split", 0.0)

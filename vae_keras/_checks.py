@@ -138,6 +138,10 @@ def is_number(value) -> bool:
 
 def check_networks(encoder: keras.Model, decoder: keras.Model, likelihood: str):
     """Refuse two networks that do not make a VAE together."""
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if not (hasattr(network, "input_shape") and hasattr(network, "output_shape")):
+            wanted = "a Keras model that knows its shapes: functional, or Sequential with an Input"
+            raise ValueError(f"{name} must be {wanted}; got {type(network).__name__}.")
     q = encoder.output_shape
     if not (isinstance(q, (tuple, list)) and len(q) == 2 and q[0] == q[1]):
         wanted = "the pair (z_mean, z_log_var), of one shape"
@@ -161,7 +165,7 @@ def _ends_in_sigmoid(model):
         kind = type(operation).__name__
         if kind in SIGMOIDS or activation in SIGMOID_ACTIVATIONS:
             return True
-        if hasattr(operation, "kernel"):
+        if hasattr(operation, "kernel") and activation is keras.activations.linear:
             return False
         if kind not in ARRANGING or activation is not keras.activations.linear:
             return _gives_probabilities(model)

@@ -8,6 +8,9 @@ import numpy as np
 
 from vae_keras._batches import in_own_order
 from vae_keras._checks import check_weights
+from vae_keras._schedule import RiseAndFall
+
+NO_BATCHES = list, tuple, dict, str  # though they can be iterated over
 
 
 def prepare(options: dict, vae, check) -> dict:
@@ -32,7 +35,8 @@ def prepare(options: dict, vae, check) -> dict:
     options["callbacks"] = [LogBeta(), *callbacks]
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
     if epochs > 0:
-        check_learning_rate(vae.optimizer, epochs * _steps(options))
+        # there is none before `compile`, which Keras asks for by name
+        check_learning_rate(getattr(vae, "optimizer", None), epochs * _steps(options))
     return options
 
 
@@ -43,21 +47,32 @@ def seen(data, name, check):
     generator, of what gives its batches anew each time, as a `tf.data.Dataset`, or the loaders of
     PyTorch and Grain.
     """
-    if data is None or hasattr(data, "__array__"):
-        check(data, name)
-        return data
-    if isinstance(data, keras.utils.PyDataset):
+    if data is None:
+        return data  # Keras refuses it
+    if hasattr(data, "__array__"):
+        batch = data, None, None
+    elif isinstance(data, keras.utils.PyDataset):
         batch = data[0]
     elif isinstance(data, types.GeneratorType):
         batch = next(data, None)
         data = _once_more(batch, data)
-    elif hasattr(data, "__iter__") and not isinstance(data, (list, tuple, dict)):
+    elif hasattr(data, "__iter__") and not isinstance(data, NO_BATCHES):
         batch = next(iter(data), None)
     else:
-        return data  # Keras refuses it
-    images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    check(getattr(images, "values", [images])[0], name)  # TensorFlow distributes batches so
+        batch = data, None, None
+    if batch is not None:
+        _check_batch(batch, name, check)
     return data
+
+
+def _check_batch(batch, name, check):
+    images, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if isinstance(getattr(images, "values", None), tuple):  # TensorFlow distributes batches so
+        images = images.values[0]
+        weights = None if weights is None else weights.values[0]
+    check(images, name)
+    if weights is not None:
+        check_weights(weights, len(images))
 
 
 def _once_more(batch, rest):
@@ -100,7 +115,7 @@ def _weights_of_classes(y, class_weight):
 
 def relative_weights(sample_weight):
     """Weights of images as shares of their mean over the batch, on all replicas together: (n,)."""
-    sample_weight = keras.ops.reshape(sample_weight, (-1,))
+    sample_weight = keras.ops.cast(keras.ops.reshape(sample_weight, (-1,)), "float32")
     mean = keras.ops.mean(sample_weight)
     if _replicas() > 1:
         import tensorflow as tf
@@ -128,33 +143,37 @@ def _steps(options):
     if "steps_per_epoch" in options:
         return options["steps_per_epoch"]
     try:
-        return len(options["x"])
+        return len(options.get("x"))
     except TypeError:  # of a generator, or of a dataset whose length is not known
         return 0
 
 
 def check_learning_rate(optimizer, num_steps: int):
-    """Say before training starts that a scheduled learning rate ends before training does.
+    """Say before training starts that the learning rate of a recipe ends before training does.
 
     Raises a `ValueError` if the rate is 0 already, and warns if it falls to 0 within the first
-    `num_steps` steps, as the recipes' does at the step for which they were made.
+    `num_steps` steps. Schedules of others are theirs: some begin at 0.
     """
-    schedule = optimizer.get_config().get("learning_rate") if optimizer else None
-    if not isinstance(schedule, dict):
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # that of float16 wraps another
+    schedule = getattr(optimizer, "_learning_rate", None)  # `learning_rate` is the number of now
+    if not isinstance(schedule, RiseAndFall):
         return
     how = "compile again with make_optimizer for the epochs to come (the weights stay)"
     done = int(keras.ops.convert_to_numpy(optimizer.iterations))
-    if float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == 0:
+    left = schedule.num_steps - done
+    if left <= 0:
         ended = f"The learning rate has fallen to 0, as its schedule says, after {done} steps"
         raise ValueError(f"{ended}: fit would change nothing. To train on, {how}.")
-    left = schedule["config"].get("num_steps", np.inf) - done
     if num_steps > left:
         ends = f"The learning rate falls to 0 after {left} of {num_steps} steps"
         warnings.warn(f"{ends}: the others change nothing. To use them, {how}.", stacklevel=4)
 
 
 class LogBeta(keras.callbacks.Callback):
-    """Adds the weight of the kl term to the logs of each epoch, from when it first changes."""
+    """Adds the weight of the kl term to the logs of each epoch, from when it first changes.
+
+    In the history it stands for the epochs before, too.
+    """
 
     def on_train_begin(self, logs=None):
         self.start = self.model.variational_loss.beta
@@ -162,6 +181,9 @@ class LogBeta(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         beta = self.model.variational_loss.beta
-        self.changes = self.changes or beta != self.start
+        if not self.changes and beta != self.start:
+            history = self.model.history
+            history.history["beta"] = [self.start] * len(history.epoch)
+            self.changes = True
         if self.changes:
             logs["beta"] = beta

@@ -120,8 +120,10 @@ class VariationalLoss(keras.layers.Layer):
         sigma: Standard deviation of the Gaussian likelihood, above 0, or `None` to learn it. The
             Bernoulli one has none.
         beta: Weight of the kl term, 0 or more; 1 is the ELBO. A callback may set the attribute of
-            that name, as `KLWarmUp` does (KL annealing), and it is saved. Within an epoch on JAX it
-            must be reached through the callback's `model`; else a `RuntimeError` is raised.
+            that name, as `KLWarmUp` does (KL annealing), and it is saved with the model. Within an
+            epoch on JAX it must be reached through the callback's `model`; else a `RuntimeError` is
+            raised. It is a setting, and none of the weights: `load_weights` and `set_weights` of
+            another model leave it.
 
     Call arguments:
         inputs: The tuple `(x, logits_or_mean, z_mean, z_log_var)`: images (n, ...); what the
@@ -149,12 +151,17 @@ class VariationalLoss(keras.layers.Layer):
             self.log_sigma = math.log(sigma)
         elif likelihood == "gaussian":
             self.log_sigma = self.add_weight(initializer="zeros", name="log_sigma", **scalar)
-        # a weight, since a number would be frozen in the step that Keras traces
+        # a variable, since a number would be frozen in the step that Keras traces
         start = keras.initializers.Constant(beta)
         self.beta_weight = self.add_weight(
             initializer=start, trainable=False, name="beta", **scalar
         )
         self.built = True
+
+    @property
+    def weights(self):
+        # without beta: a model that takes the weights of another keeps its own
+        return [weight for weight in super().weights if weight is not self.beta_weight]
 
     @property
     def beta(self) -> float:
@@ -195,11 +202,16 @@ class VariationalLoss(keras.layers.Layer):
         # two tensors, and not one twice: a functional model tells its outputs apart by them
         return tuple(KerasTensor(inputs[0].shape[:1], dtype="float32") for _ in range(2))
 
+    # beta is in the config
+    def save_own_variables(self, store):
+        for i, variable in enumerate(self.weights):
+            store[str(i)] = ops.convert_to_numpy(variable)
+
     def load_own_variables(self, store):
         for i, variable in enumerate(self.weights):
-            # older files hold no beta: it is that of the config
-            if variable is not self.beta_weight or str(i) in store:
-                variable.assign(store[str(i)])
+            if str(i) not in store:
+                raise ValueError("the file holds no learned sigma, as this model has.")
+            variable.assign(store[str(i)])
 
     def get_config(self):
         own = {"likelihood": self.likelihood, "sigma": self.sigma, "beta": self.beta}

@@ -109,7 +109,7 @@ class VAE(keras.Model):
         logged too.
 
         Raises a `ValueError` if the first images of `x` or `validation_data` are not of the right
-        kind, weights are not one number an image, or the learning rate has fallen to 0.
+        kind, weights are not one number an image, or the rate of a recipe has fallen to 0.
         """
         options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         return super().fit(**prepare(options, self, self._check_images))
@@ -123,9 +123,15 @@ class VAE(keras.Model):
             x, y, sample_weight = with_targets(x, y, sample_weight)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
-    def count_params(self) -> int:
-        """The number of the networks' weights, and of a learned sigma."""
-        return super().count_params() - 1  # beta is a setting, though Keras holds it as a weight
+    def train_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+        """Take one step as in Keras, after the same look at `x` and the weights as in `fit`."""
+        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
+        return super().train_on_batch(*arrays, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+        """Measure one batch as in Keras, after the same look as in `train_on_batch`."""
+        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
+        return super().test_on_batch(*arrays, *args, **kwargs)
 
     def reconstruct(self, x) -> np.ndarray:
         """Reconstruct images without noise: the mean of P(X|z) at z = z_mean (n, *image_shape)."""
@@ -261,9 +267,11 @@ class VAE(keras.Model):
         return self._check_images(np.asarray(x), "x")
 
     def _check_images(self, x, name):
-        if hasattr(x, "__array__"):
-            bernoulli = self.variational_loss.likelihood == "bernoulli"
-            check_images(x, name, self.image_shape, bernoulli)
+        if not hasattr(x, "__array__"):
+            hint = " np.stack makes one of a list of images." * isinstance(x, (list, tuple))
+            raise ValueError(f"{name} must be an array of images; got a {type(x).__name__}.{hint}")
+        bernoulli = self.variational_loss.likelihood == "bernoulli"
+        check_images(x, name, self.image_shape, bernoulli)
         return x
 
 

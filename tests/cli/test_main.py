@@ -98,6 +98,46 @@ class TestCommands:
         with Image.open(tmp_path / "a.png") as drawn:
             assert min(drawn.size) > 50
 
+    def test_images_that_cannot_be_drawn_are_trained_on_all_the_same(
+        self, tmp_path, rng, small_network, capsys
+    ):
+        np.save(tmp_path / "five.npy", rng.random((20, 4, 4, 5), dtype="float32"))
+        output = str(tmp_path / "a.keras")
+        sizes = ["--latent-dim", "2", "--epochs", "1", "--batch-size", "18", "--output", output]
+        assert main(["train", "--data", str(tmp_path / "five.npy"), *sizes, "--json"]) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["files"] == [output]
+        assert "No picture is drawn of images of 5 channels" in captured.err
+
+    def test_the_picture_replaces_no_image_of_the_users_and_joins_none(
+        self, tmp_path, my_images, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(runs, "train", None)  # it is said before
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for name in ("cat.png", "dog.png"):
+            Image.new("L", (8, 8)).save(folder / name)
+        for data, output, said in (
+            (folder, "new.keras", "--output must not lie in the folder of --data"),
+            (folder, "deeper/new.keras", "--output must not lie in the folder of --data"),
+            (my_images, "cat.keras", "cat.png is there without"),
+        ):
+            assert main(["train", "--data", str(data), "--output", str(folder / output)]) == 2
+            assert said in capsys.readouterr().err
+
+    def test_of_constant_images_nothing_is_said_that_is_not_finite(self, capsys):
+        x = np.full((4, 3, 3, 1), 0.5, "float32")
+        assert report.expect(x, x, "gaussian", None) == {}
+        assert capsys.readouterr().out == ""
+
+    def test_samples_of_another_range_are_scaled_to_be_drawn(self, capsys):
+        grey = np.linspace(-0.05, 1.1, 200).reshape(2, 10, 10, 1)
+        np.testing.assert_array_equal(report.drawable(grey), grey.clip(0, 1))
+        assert capsys.readouterr().out == ""
+        drawn = report.drawable(np.linspace(-1, 1, 101).reshape(1, 101, 1, 1)).ravel()
+        np.testing.assert_allclose(drawn[[0, 1, 50, 99, 100]], [0, 0, 0.5, 1, 1], atol=1e-12)
+        assert "shows values from -0.98 to 0.98" in capsys.readouterr().out
+
     @pytest.mark.parametrize(
         ("sizes", "steps", "batch_size"),
         [

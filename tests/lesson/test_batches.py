@@ -132,7 +132,7 @@ class TestFit:
         seen = fit(n=6, y=10 * np.arange(6), epochs=2)
         assert all(np.array_equal(10 * x, y) for x, y in seen)
 
-        with pytest.raises(ValueError, match=r"y must have a row for each of x; got \[6, 5\] rows"):
+        with pytest.raises(ValueError, match=r"y must have a row for each of x; got the shapes"):
             fit(n=6, y=np.arange(5))
 
     def test_arguments_may_be_given_by_place_as_in_keras(self, small_vae, images):

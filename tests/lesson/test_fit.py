@@ -121,6 +121,14 @@ class TestWeights:
         with pytest.raises(ValueError, match=message):
             step(vectors, **options)
 
+    def test_those_of_a_generator_are_looked_at_and_may_be_of_64_bits(self, step, vectors):
+        vae = dense_vae()
+        for weights in (np.ones((6, 6)), -np.ones(6)):
+            with pytest.raises(ValueError, match="sample_weight must hold"):
+                vae.fit(once((vectors, vectors, weights)), verbose=0, shuffle=False)
+        vae.fit(once((vectors, vectors, np.ones(6))), steps_per_epoch=1, verbose=0, shuffle=False)
+        assert int(vae.optimizer.iterations) == 1
+
     def test_weights_of_nothing_change_nothing(self, step, vectors):
         logs, weights, _ = step(vectors, sample_weight=np.zeros(6))
         keras.utils.set_random_seed(3)
@@ -129,6 +137,10 @@ class TestWeights:
         assert logs["loss"] == [0.0]
         for before, after in zip(start, weights, strict=False):
             np.testing.assert_array_equal(before, after)
+
+
+def once(batch):
+    yield batch
 
 
 class SetBeta(keras.callbacks.Callback):
@@ -175,7 +187,7 @@ class TestBeta:
             vae = tiny_vae(beta=beta, seed=0)
             vae.compile("sgd")
             vae.fit(images, epochs=2, verbose=0, callbacks=callbacks)
-            return vae.get_weights()[:-1]
+            return vae.get_weights()
 
         assert_alike(trained(1.0, [SetBeta([3.0, 3.0])]), trained(3.0, []))
 
@@ -186,6 +198,29 @@ class TestBeta:
         vae.save(tmp_path / "a.keras")
         loaded = keras.models.load_model(tmp_path / "a.keras")
         assert loaded.variational_loss.beta == loaded.get_config()["beta"] == 0.7
+
+    @pytest.mark.parametrize("how", ["file", "arrays"])
+    def test_weights_of_another_model_leave_it(self, tmp_path, how):
+        vae, other = tiny_vae(beta=4.0), tiny_vae(beta=0.5)
+        if how == "file":
+            other.save_weights(tmp_path / "a.weights.h5")
+            vae.load_weights(tmp_path / "a.weights.h5")
+        else:
+            vae.set_weights(other.get_weights())
+        assert_alike(vae.get_weights(), other.get_weights())
+        assert vae.variational_loss.beta == 4.0
+
+    @pytest.mark.filterwarnings("ignore:Skipping nested container")  # where a file does not fit
+    def test_a_learned_sigma_is_never_taken_for_it_nor_it_for_one(self, tmp_path):
+        learned, fixed = (tiny_vae(likelihood="gaussian", sigma=s, beta=3.0) for s in (None, 0.5))
+        learned.variational_loss.log_sigma.assign(-2.0)
+        for vae in (learned, fixed):
+            vae.save_weights(tmp_path / f"{vae.name}.weights.h5")
+        fixed.load_weights(tmp_path / f"{learned.name}.weights.h5")
+        assert fixed.variational_loss.beta == 3.0
+        fixed.save_weights(tmp_path / f"{fixed.name}.weights.h5", overwrite=True)
+        with pytest.raises(ValueError, match="the file holds no learned sigma"):
+            learned.load_weights(tmp_path / f"{fixed.name}.weights.h5")
 
     @pytest.mark.parametrize("beta", [-1, np.nan, "1", True, np.inf])
     def test_no_weight_is_refused(self, beta):
@@ -222,6 +257,12 @@ class TestBeta:
             assert vae.variational_loss.beta == 2.0
         else:
             assert vae.fit(images, **options).history["beta"] == [0.0]
+
+    def test_its_history_has_a_number_for_each_epoch(self, images):
+        vae = tiny_vae(beta=0.0)
+        vae.compile("sgd")
+        history = vae.fit(images, epochs=3, verbose=0, callbacks=[KLWarmUp(2)]).history
+        assert history["beta"] == [0.0, 0.5, 1.0]
 
     def test_warm_up_rises_in_a_straight_line_and_stays(self, images):
         vae = tiny_vae()
@@ -299,6 +340,24 @@ class TestLearningRate:
         small_vae.fit(images, batch_size=8, verbose=0)
         assert not np.array_equal(small_vae.get_weights()[0], before[0])
 
+    def test_it_is_said_where_float16_wraps_the_optimizer(self, images):
+        vae = tiny_vae(dtype="mixed_float16")
+        vae.compile(make_optimizer("default", 24, 1, 24))
+        with pytest.warns(UserWarning, match="falls to 0 after 1 of 2 steps"):
+            vae.fit(images, epochs=2, batch_size=24, verbose=0)
+        with pytest.raises(ValueError, match="fallen to 0"):
+            vae.fit(images, batch_size=24, verbose=0)
+
+    @pytest.mark.filterwarnings("error::UserWarning")
+    @pytest.mark.parametrize("start", [0.0, 0.1])
+    def test_schedules_of_ones_own_may_start_at_nothing_and_have_no_config(
+        self, small_vae, images, start
+    ):
+        small_vae.compile(keras.optimizers.SGD(Rising(start)))
+        before = small_vae.get_weights()
+        small_vae.fit(images, batch_size=12, verbose=0)
+        assert not np.array_equal(small_vae.get_weights()[0], before[0])
+
     def test_nothing_is_said_where_nothing_is_left_to_do(self, small_vae, images):
         small_vae.compile(make_optimizer("default", 24, 2, 8))
         small_vae.fit(images, epochs=2, batch_size=8, verbose=0)
@@ -323,6 +382,15 @@ class TestLearningRate:
         start = float(small_vae.optimizer.learning_rate)
         small_vae.fit(images, epochs=2, batch_size=8, verbose=0, callbacks=[halve, plateau])
         assert float(small_vae.optimizer.learning_rate) == pytest.approx(start / 4, rel=1e-5)
+
+
+class Rising(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, start):
+        self.start = start
+        self.num_steps = 1  # which means nothing here
+
+    def __call__(self, step):
+        return self.start + 0.01 * keras.ops.cast(step, "float32")
 
 
 class Sevens(keras.utils.PyDataset):
@@ -399,6 +467,53 @@ class TestTheFirstBatch:
             small_vae.fit(generated(None, times=0), verbose=0, shuffle=False)
 
 
+class TestWhatIsNoArray:
+    @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+    @pytest.mark.parametrize("kind", [list, tuple, lambda x: {"images": x}, lambda x: "images.npz"])
+    def test_it_is_refused_by_name(self, small_vae, images, method, kind):
+        small_vae.compile("sgd")
+        with pytest.raises(ValueError, match=r"x must be an array of images; got a (list|t|d|str)"):
+            getattr(small_vae, method)(kind(images))
+
+    def test_it_is_refused_in_batches_too(self, small_vae, images):
+        small_vae.compile("sgd")
+        with pytest.raises(ValueError, match="x must be an array of images; got a dict"):
+            small_vae.fit(once({"image": images, "label": np.zeros(24)}), verbose=0)
+
+    def test_targets_that_are_no_rows_are_refused_by_name(self, small_vae, images):
+        small_vae.compile("sgd")
+        for y in ({"images": images}, 3):
+            with pytest.raises(ValueError, match="y must have a row for each of x"):
+                small_vae.fit(images, y, verbose=0)
+
+    def test_before_compile_keras_asks_for_it(self, small_vae, images):
+        with pytest.raises(ValueError, match="call `compile"):
+            small_vae.fit(images, verbose=0)
+
+
+class TestOnBatch:
+    @pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+    def test_images_and_weights_are_looked_at(self, small_vae, images, method):
+        small_vae.compile("sgd")
+        for arguments, message in (
+            ((255 * images,), "x must hold grey levels"),
+            ((images, None, np.ones(3)), "sample_weight must hold a number for each of 24"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                getattr(small_vae, method)(*arguments)
+
+    def test_weights_count_as_in_fit(self, step, vectors):
+        weights = np.array([2.0, 1, 1, 1, 1, 0])
+        _, expected, _ = step(vectors, sample_weight=weights)
+        keras.utils.set_random_seed(3)
+        vae = dense_vae()
+        vae = Noiseless(vae.encoder, vae.decoder_network, beta=2.0)
+        vae.compile(keras.optimizers.SGD(0.1))
+        logs = vae.train_on_batch(vectors, sample_weight=weights, return_dict=True)
+        assert_alike(vae.get_weights(), expected)
+        assert set(logs) == {"loss", "reconstruction", "kl"}
+
+
 @pytest.mark.parametrize("method", ["elbo", "log_likelihood", "reconstruct"])
 def test_what_is_no_array_is_refused_by_its_kind(small_vae, images, method):
     with pytest.raises(ValueError, match="x must be an array of images; got a generator"):
@@ -430,6 +545,10 @@ class TestFewImages:
             fit_options("slow", 60)
 
 
+def logistic(x):
+    return 1 / (1 + keras.ops.exp(-keras.ops.clip(x, -50, 50)))
+
+
 class TestSigmoids:
     """The VAE adds the sigmoid itself: a second would keep pixels within 0.5 to 0.73."""
 
@@ -454,12 +573,9 @@ class TestSigmoids:
             [layers.Dense(16), layers.Activation("sigmoid"), layers.Reshape((4, 4, 1))],
             [layers.Dense(16), keras.ops.sigmoid, lambda h: keras.ops.reshape(h, (-1, 4, 4, 1))],
             [keras.Sequential([layers.Dense(16, "sigmoid"), layers.Reshape((4, 4, 1))])],
+            [layers.Dense(16, activation=logistic), layers.Reshape((4, 4, 1))],
             [layers.Dense(36, "hard_sigmoid"), layers.Reshape((6, 6, 1)), layers.Cropping2D(1)],
-            [
-                layers.Dense(16),
-                layers.Reshape((4, 4, 1)),
-                lambda h: 1 / (1 + keras.ops.exp(-keras.ops.clip(h, -50, 50))),
-            ],
+            [layers.Dense(16), layers.Reshape((4, 4, 1)), logistic],
         ],
     )
     def test_one_is_refused_wherever_it_hides(self, make, ends):

@@ -631,6 +631,9 @@ class TestBadInput:
             (good[0], dense(3, 4), "decoder must take latents"),
             (good[0], dense(2, 5), "decoder must return images"),
             (good[0], dense(2, 4, "sigmoid"), "decoder must end in logits"),
+            (keras.layers.Dense(2), good[1], "encoder must be a Keras model that knows its shapes"),
+            (good[0], keras.Sequential([keras.layers.Dense(4)]), "decoder must be a Keras model"),
+            (good[0], None, "decoder must be a Keras model .* got NoneType"),
         ):
             with pytest.raises(ValueError, match=message):
                 VAE(encoder, decoder)

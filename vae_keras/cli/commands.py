@@ -60,13 +60,15 @@ def train(
         _say_if_far_from_unit_scale(x_train)
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
-    picture = str(Path(output).with_suffix(".png"))
-    check_writable(picture)
+    picture = _picture_beside(output, data) if x_train.shape[-1] in (1, 3) else None
     expected = report.expect(x_train, x_test, likelihood, sigma)
     trained = runs.train(x_train, x_test, output, record, resume, distribute, tensorboard)
     if not trained.reports:
         return {}
-    _save_figure(report.picture(trained.vae, x_test, seed), picture)
+    if picture is None:
+        print(f"No picture is drawn of images of {x_train.shape[-1]} channels; wanted 1 or 3.")
+    else:
+        _save_figure(report.picture(trained.vae, x_test, seed), picture)
     return {
         "training_images": len(x_train),
         _kind(x_train, x_test): len(x_test),
@@ -74,7 +76,7 @@ def train(
         **expected,
         "latents_in_use": report.latents_in_use(trained.vae, x_test),
         "training_seconds": round(trained.seconds, 1),
-        "files": [output, picture],
+        "files": [output, *([picture] if picture else [])],
     }
 
 
@@ -86,7 +88,7 @@ def sample(seed, output, model, n):
     check_writable(output)
     images = load_vae(model).sample(n, seed=seed)
     if suffix == ".png":
-        _save_figure(plots.image_grid(images), output)
+        _save_figure(plots.image_grid(report.drawable(images)), output)
     else:
         with atomic_path(output) as partial:
             np.savez_compressed(partial, images=images)
@@ -146,6 +148,23 @@ def _load(data, image_size, background, bernoulli):
     else:
         (x_train, _), (x_test, _) = load_mnist()
     return x_train, x_test
+
+
+def _picture_beside(output, data):
+    """Where the picture of a run goes; a `ValueError` where it would get among the images."""
+    picture = Path(output).with_suffix(".png")
+    check_writable(picture)
+    if data is not None and Path(data).is_dir() and _is_within(picture, data):
+        taken = f"{picture}, the picture of the run, would be taken for one of the images"
+        raise ValueError(f"--output must not lie in the folder of --data: {taken}.")
+    if picture.exists() and not Path(output).exists():
+        whose = f"{picture} is there without {output}: the picture of the run would replace it"
+        raise ValueError(f"--output must have another name, for {whose}.")
+    return str(picture)
+
+
+def _is_within(path, folder):
+    return Path(folder).resolve() in path.resolve().parents
 
 
 def _say_if_far_from_unit_scale(x):

@@ -13,7 +13,9 @@ def expect(x_train, x_test, likelihood, sigma) -> dict:
     """The two losses between which that of a model must lie, in nats per image; prints them."""
     floor = loss_floor(x_test, likelihood, sigma)
     mean_image = mean_image_loss(x_train, x_test, likelihood, sigma)
-    print(f"Who knows only the mean of these images has a loss of {mean_image:.2f} nats an image.")
+    if math.isfinite(mean_image):  # it is not where constant images have a learned sigma
+        known = "Who knows only the mean of these images has a loss of"
+        print(f"{known} {mean_image:.2f} nats an image.")
     if math.isfinite(floor):
         print(f"No loss is below {floor:.2f}, which is that of reconstructions without a fault.")
     bounds = {"mean_image": mean_image, "floor": floor}
@@ -30,8 +32,23 @@ def picture(vae, x, seed: int):
     """Draw up to ten images, their reconstructions, and as many samples twice."""
     x = x[:10]
     rows = [x, vae.reconstruct(x), vae.sample(2 * len(x), seed)]
-    low, high = x.min(), max(x.max(), x.min() + 1e-6)
-    images = np.clip((np.concatenate(rows) - low) / (high - low), 0, 1)
+    images = _scaled(np.concatenate(rows), x.min(), x.max())
     labels = ["test image", "reconstruction", "sample", "sample"]
     title = "What the model makes of images that it was not trained on, and what it draws"
     return plots.image_grid(images, len(x), title, row_labels=labels)
+
+
+def drawable(images):
+    """Images for a picture, which shows [0, 1]: scaled if theirs is another range, which it says.
+
+    A gaussian likelihood takes images of any range, which its model does not hold.
+    """
+    low, high = np.percentile(images, (1, 99))
+    if low >= -0.25 and high <= 1.25:  # a mean may stray a little
+        return np.clip(images, 0, 1)
+    print(f"The picture shows values from {low:.4g} to {high:.4g}; the rest is cut off.")
+    return _scaled(images, low, high)
+
+
+def _scaled(images, low, high):
+    return np.clip((images - low) / max(high - low, 1e-6), 0, 1)
