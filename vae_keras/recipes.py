@@ -24,23 +24,25 @@ RECIPES = {
 }
 
 
-MIN_STEPS = 60  # of an epoch
+MIN_STEPS = 60  # of an epoch, unless the images are passed five times in fewer
 
 
 def fit_options(recipe: str, num_images: int) -> dict:
     """The arguments `epochs`, `batch_size` and `steps_per_epoch` of `fit` for so many images.
 
     They are those of the recipe, but for few images. Those are taken in smaller batches, and
-    several times in an epoch, which has at least 60 steps: after the ten steps that 60 images
-    would make, not even the averages of batch normalisation have arrived.
+    several times in an epoch, which has at least 60 steps, or as many as five passes take: after
+    the ten steps that 60 images would make, not even the averages of batch normalisation have
+    arrived, and after ten passes an epoch the model knows them by heart, and no others.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
     epochs, batch_size, _ = RECIPES[recipe]
     if num_images >= MIN_STEPS * batch_size:
         return {"epochs": epochs, "batch_size": batch_size}
-    batch_size = min(max(16, num_images // 96 * 16), 128)
-    steps = max(MIN_STEPS, math.ceil(num_images / batch_size))
+    batch_size = min(max(8, num_images // 96 * 16), 128)
+    least = min(MIN_STEPS, max(15, 5 * num_images // batch_size))
+    steps = max(least, math.ceil(num_images / batch_size))
     return {"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
 
 
@@ -78,7 +80,8 @@ class KLWarmUp(keras.callbacks.Callback):
     """Lets the weight of the kl term rise in a straight line, from 0 to `beta` (KL annealing).
 
     Epoch 0 has the weight 0, epoch `epochs` and all after it `beta`. It is logged as "beta";
-    `val_loss` has the same weight, so losses of different epochs are not alike while it rises.
+    `val_loss` has the same weight, so losses of different epochs are not alike while it rises:
+    `EarlyStopping` should begin after it, with `start_from_epoch=epochs`.
     """
 
     def __init__(self, epochs: int, beta: float = 1.0):

@@ -34,7 +34,7 @@ def test_the_picture_has_images_reconstructions_and_samples_on_one_scale(monkeyp
     x = np.zeros((12, 2, 2, 1))
     x[0] = -1.0
     x[1] = 3.0
-    report.picture(Known(), x, seed=2)
+    report.picture(Known(), x, seed=2, ink=True)
     images, num_columns, _ = drawn
     assert num_columns == 10  # the first ten
     rows = images[:, 0, 0, 0].reshape(4, 10)

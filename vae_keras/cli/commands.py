@@ -61,14 +61,14 @@ def train(
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
     picture = _picture_beside(output, data) if x_train.shape[-1] in (1, 3) else None
+    if picture is None:
+        print(f"No picture is drawn of images of {x_train.shape[-1]} channels; wanted 1 or 3.")
     expected = report.expect(x_train, x_test, likelihood, sigma)
     trained = runs.train(x_train, x_test, output, record, resume, distribute, tensorboard)
     if not trained.reports:
         return {}
-    if picture is None:
-        print(f"No picture is drawn of images of {x_train.shape[-1]} channels; wanted 1 or 3.")
-    else:
-        _save_figure(report.picture(trained.vae, x_test, seed), picture)
+    if picture is not None:
+        _save_figure(report.picture(trained.vae, x_test, seed, ink=data is None), picture)
     return {
         "training_images": len(x_train),
         _kind(x_train, x_test): len(x_test),
@@ -88,7 +88,9 @@ def sample(seed, output, model, n):
     check_writable(output)
     images = load_vae(model).sample(n, seed=seed)
     if suffix == ".png":
-        _save_figure(plots.image_grid(report.drawable(images)), output)
+        images = report.drawable(images)
+        images = report.as_they_are(images) if _is_readers_own(model) else images
+        _save_figure(plots.image_grid(images), output)
     else:
         with atomic_path(output) as partial:
             np.savez_compressed(partial, images=images)
@@ -207,6 +209,12 @@ def _trained_on(x, record):
     return runs.plan(x, seed=0)["training images"] == record.get("training images")
 
 
+def _is_readers_own(model):
+    """Whether the record of a model file says that it was trained on other images than MNIST's."""
+    record = read_record(model) or {}
+    return "training images" in record and not _trained_on(load_mnist()[0][0], record)
+
+
 def _hold_out(images, seed):
     """Split off a tenth; the same split as ever, so that older runs on these images resume."""
     if len(images) < 2:
@@ -218,7 +226,8 @@ def _hold_out(images, seed):
 
 
 def _elbo_parts(vae, x, seed):
-    neg_elbo = -vae.elbo(x, seed=seed).mean()
+    num_samples = max(1, 1000 // len(x))  # of a few images a single draw says little
+    neg_elbo = -vae.elbo(x, num_samples, seed=seed).mean()
     kl = float(np.mean(kl_divergence(*vae.encoder.predict(x, verbose=0)), dtype="float64"))
     parts = {"neg_elbo": neg_elbo, "reconstruction": neg_elbo - kl, "kl": kl}
     return {name: round(value, 2) for name, value in parts.items()}

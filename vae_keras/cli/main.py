@@ -115,7 +115,7 @@ def _add_train(subparsers):
     _add_data(add, f"{own}. Its x_test, or else a tenth of the images, is not trained on")
     add("--network", choices=("default", "keng2017"), default="default", help="which networks")
     add("--latent-dim", type=_integer, default=64, help="number of latent variables")
-    passes = "if one is given alone, or none, an epoch has at least 60 steps"
+    passes = "if one is given alone, or none, few images are taken several times an epoch"
     add("--epochs", type=_integer, help=by_recipe)
     add("--batch-size", type=_integer, help=f"{by_recipe}; {passes}")
     likelihoods = ("bernoulli", "gaussian")

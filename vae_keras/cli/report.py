@@ -28,11 +28,20 @@ def latents_in_use(vae, x) -> int:
     return int(np.sum(kl > IN_USE))
 
 
-def picture(vae, x, seed: int):
-    """Draw up to ten images, their reconstructions, and as many samples twice."""
+def as_they_are(images):
+    """Grey images as RGB, with their own black and white: `plots` draws grey as ink on paper."""
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def picture(vae, x, seed: int, ink: bool):
+    """Draw up to ten images, their reconstructions, and as many samples twice.
+
+    With `ink`, as MNIST is shown, the highest grey is black.
+    """
     x = x[:10]
     rows = [x, vae.reconstruct(x), vae.sample(2 * len(x), seed)]
     images = _scaled(np.concatenate(rows), x.min(), x.max())
+    images = images if ink else as_they_are(images)
     labels = ["test image", "reconstruction", "sample", "sample"]
     title = "What the model makes of images that it was not trained on, and what it draws"
     return plots.image_grid(images, len(x), title, row_labels=labels)
