@@ -65,6 +65,7 @@ notebooks/*
 ```{toctree}
 :hidden:
 :caption: More
+guides/your_images
 guides/symbols
 guides/within
 benchmarks/README

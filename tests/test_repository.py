@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from PIL import Image
 from small_networks import tiny_networks
 
+from vae_keras import RECIPES, load_vae
 from vae_keras.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
@@ -191,6 +193,30 @@ def test_the_readmes_lines_of_python_run(tmp_path, monkeypatch, rng):
     monkeypatch.chdir(tmp_path)
     exec(compile(lines, "README.md", "exec"), {})
     assert (tmp_path / "vae.keras").exists()
+
+
+def test_the_guides_lines_of_python_run(tmp_path, monkeypatch, rng, untraced):
+    guide = (ROOT / "docs/guides/your_images.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len(lines.splitlines()) <= 12
+    (tmp_path / "my_images").mkdir()
+    for i, pixels in enumerate(rng.integers(0, 256, (20, 40, 36, 3), dtype="uint8")):
+        Image.fromarray(pixels).save(tmp_path / "my_images" / f"{i}.png")
+    monkeypatch.setitem(NETWORKS, "default", (tiny_networks, "linear"))
+    monkeypatch.setitem(RECIPES, "default", RECIPES["default"]._replace(epochs=4))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "your_images.md", "exec"), {})
+    assert load_vae(tmp_path / "mine.keras").image_shape == (32, 32, 3)
+    assert load_vae(tmp_path / "mine.keras").variational_loss.beta == 0.5
+
+
+def test_the_guides_pictures_are_there_small_and_on_the_site():
+    guide = (ROOT / "docs/guides/your_images.md").read_text()
+    names = re.findall(r"\]\(\.\./images/(.*?)\)", guide)
+    pictures = sorted(path.name for path in (ROOT / "docs/images").iterdir())
+    assert sorted(names) == pictures
+    assert all((ROOT / "docs/images" / name).stat().st_size < 60_000 for name in names)
+    assert "docs/images" in (ROOT / "Makefile").read_text()
 
 
 def test_the_wheel_holds_the_package_whole_its_data_and_their_notice(tmp_path):
