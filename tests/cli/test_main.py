@@ -75,7 +75,9 @@ class TestCommands:
     ):
         given = []
         picture = report.picture
-        monkeypatch.setattr(report, "picture", lambda *of: given.extend(of) or picture(*of))
+        monkeypatch.setattr(
+            report, "picture", lambda *of, **how: given.extend(of) or picture(*of, **how)
+        )
         output = str(tmp_path / "a.keras")
         sizes = ("--latent-dim", "3", "--epochs", "1", "--batch-size", "8", "--output", output)
         assert main(["train", "--data", str(my_images), *sizes, "--json"]) == 0
