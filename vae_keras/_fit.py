@@ -1,5 +1,6 @@
 """What `fit` and `evaluate` of a VAE do beside Keras's own: looks, weights, rates, and beta."""
 
+import inspect
 import types
 import warnings
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 
 from vae_keras._batches import in_own_order
-from vae_keras._checks import check_weights
+from vae_keras._checks import check_compiled, check_images, check_weights
 from vae_keras._schedule import RiseAndFall
 
 NO_BATCHES = list, tuple, dict, str  # though they can be iterated over
@@ -187,3 +188,82 @@ class LogBeta(keras.callbacks.Callback):
             self.changes = True
         if self.changes:
             logs["beta"] = beta
+
+
+class ModelOfImages(keras.Model):
+    """A Keras model that brings its own loss, its `variational_loss`, as users train it.
+
+    It has an `image_shape` too, and returns a dict with "images", "reconstruction" and "kl".
+    """
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, None, training)
+        if sample_weight is None:
+            return loss
+        # the loss layer has added the mean over the batch: what weights change of it
+        nats = self.variational_loss.weighted_sum(y_pred["reconstruction"], y_pred["kl"])
+        change = keras.ops.mean((relative_weights(sample_weight) - 1.0) * nats)
+        return loss + scale_for_replicas(change)
+
+    def compile(self, *args, **kwargs):
+        """Compile as in Keras, but for a loss: the model brings its own, Equation 14.
+
+        `metrics` compare the images with those that P(X|z) has as its mean. A `ValueError` is
+        raised if `loss` or `loss_weights` are given, or metrics of anything but "images".
+        """
+        options = inspect.signature(super().compile).bind(*args, **kwargs).arguments
+        check_compiled(**options)
+        super().compile(**options)
+
+    def fit(self, x=None, *args, **kwargs) -> keras.callbacks.History:
+        """Train as in Keras; arrays are taken in a new order in each epoch (`in_own_order`).
+
+        A weight counts an image as often as its number says: the loss is the weighted mean over a
+        batch. Logs are means over batches, by their numbers of images. A `beta` that changes is
+        logged too.
+
+        Raises a `ValueError` if the first images of `x` or `validation_data` are not of the right
+        kind, weights are not one number an image, or the rate of a recipe has fallen to 0.
+        """
+        options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        return super().fit(**prepare(options, self, self._check_images))
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
+    ):
+        """Evaluate as in Keras, after the same look at `x`, and with weights as in `fit`."""
+        if "_use_cached_eval_dataset" not in kwargs:  # by which `fit` calls it, after its own look
+            x = seen(x, "x", self._check_images)
+            x, y, sample_weight = with_targets(x, y, sample_weight)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+        """Take one step as in Keras, after the same look at `x` and the weights as in `fit`."""
+        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
+        return super().train_on_batch(*arrays, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
+        """Measure one batch as in Keras, after the same look as in `train_on_batch`."""
+        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
+        return super().test_on_batch(*arrays, *args, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras's own does nothing for a class with a `compile` of its own
+        # older files of the command line hold the record of their run here
+        config = {key: config[key] for key in config if key != "run"}
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _array_of_images(self, x):
+        if not (hasattr(x, "__array__") or isinstance(x, (list, tuple))):
+            how = "give what yields batches one batch at a time"
+            raise ValueError(f"x must be an array of images; got a {type(x).__name__}: {how}.")
+        return self._check_images(np.asarray(x), "x")
+
+    def _check_images(self, x, name):
+        if not hasattr(x, "__array__"):
+            hint = " np.stack makes one of a list of images." * isinstance(x, (list, tuple))
+            raise ValueError(f"{name} must be an array of images; got a {type(x).__name__}.{hint}")
+        bernoulli = self.variational_loss.likelihood == "bernoulli"
+        check_images(x, name, self.image_shape, bernoulli)
+        return x

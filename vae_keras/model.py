@@ -1,15 +1,13 @@
 """The variational autoencoder: two networks, a draw between them, and Equation 14 as the loss."""
 
-import inspect
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from vae_keras import _checks
-from vae_keras._checks import check_count, check_image_shape, check_images, check_networks
+from vae_keras._checks import check_count, check_image_shape, check_networks
 from vae_keras._files import atomic_path
-from vae_keras._fit import prepare, relative_weights, scale_for_replicas, seen, with_targets
+from vae_keras._fit import ModelOfImages, relative_weights
 from vae_keras.layers import Sampling, VariationalLoss, kl_divergence
 from vae_keras.networks import NETWORKS, usual_depth
 from vae_keras.sampling import MixturePrior, draw_latents
@@ -18,7 +16,7 @@ CHUNK = 1000  # latents decoded at once: it bounds the memory, whatever the numb
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class VAE(keras.Model):
+class VAE(ModelOfImages):
     """A variational autoencoder made of any two Keras models.
 
     Train it with `compile(optimizer)` and `fit(x)`: it brings its own loss, the negative ELBO of
@@ -74,15 +72,6 @@ class VAE(keras.Model):
         images = self.to_mean(logits_or_mean)
         return {"images": images, "reconstruction": reconstruction, "kl": kl}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        loss = super().compute_loss(x, y, y_pred, None, training)
-        if sample_weight is None:
-            return loss
-        # the loss layer has added the mean over the batch: what weights change of it
-        nats = self.variational_loss.weighted_sum(y_pred["reconstruction"], y_pred["kl"])
-        change = keras.ops.mean((relative_weights(sample_weight) - 1.0) * nats)
-        return loss + scale_for_replicas(change)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         weights = 1.0 if sample_weight is None else relative_weights(sample_weight)
         self.reconstruction_tracker.update_state(weights * y_pred["reconstruction"])
@@ -90,48 +79,6 @@ class VAE(keras.Model):
         # users' metrics compare the images, whatever the targets are
         images = {"images": y_pred["images"]}
         return super().compute_metrics(x, {"images": x}, images, sample_weight)
-
-    def compile(self, *args, **kwargs):
-        """Compile as in Keras, but for a loss: the model brings its own, Equation 14.
-
-        `metrics` compare the images with those that P(X|z) has as its mean. A `ValueError` is
-        raised if `loss` or `loss_weights` are given, or metrics of anything but "images".
-        """
-        options = inspect.signature(super().compile).bind(*args, **kwargs).arguments
-        _checks.check_compiled(**options)
-        super().compile(**options)
-
-    def fit(self, x=None, *args, **kwargs) -> keras.callbacks.History:
-        """Train as in Keras; arrays are taken in a new order in each epoch (`in_own_order`).
-
-        A weight counts an image as often as its number says: the loss is the weighted mean over a
-        batch. Logs are means over batches, by their numbers of images. A `beta` that changes is
-        logged too.
-
-        Raises a `ValueError` if the first images of `x` or `validation_data` are not of the right
-        kind, weights are not one number an image, or the rate of a recipe has fallen to 0.
-        """
-        options = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
-        return super().fit(**prepare(options, self, self._check_images))
-
-    def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
-    ):
-        """Evaluate as in Keras, after the same look at `x`, and with weights as in `fit`."""
-        if "_use_cached_eval_dataset" not in kwargs:  # by which `fit` calls it, after its own look
-            x = seen(x, "x", self._check_images)
-            x, y, sample_weight = with_targets(x, y, sample_weight)
-        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
-
-    def train_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
-        """Take one step as in Keras, after the same look at `x` and the weights as in `fit`."""
-        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
-        return super().train_on_batch(*arrays, *args, **kwargs)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, *args, **kwargs):
-        """Measure one batch as in Keras, after the same look as in `train_on_batch`."""
-        arrays = with_targets(seen(x, "x", self._check_images), y, sample_weight)
-        return super().test_on_batch(*arrays, *args, **kwargs)
 
     def reconstruct(self, x) -> np.ndarray:
         """Reconstruct images without noise: the mean of P(X|z) at z = z_mean (n, *image_shape)."""
@@ -226,13 +173,6 @@ class VAE(keras.Model):
             layer.trainable = value
         return vae
 
-    def compile_from_config(self, config):
-        # Keras's own does nothing for a class with a `compile` of its own
-        # older files of the command line hold the record of their run here
-        config = {key: config[key] for key in config if key != "run"}
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
     def _layers_to_freeze(self):  # parents first, since they set those inside them
         layers = [self.encoder, self.decoder_network, self.variational_loss]
         for layer in layers:  # which grows
@@ -259,20 +199,6 @@ class VAE(keras.Model):
                 log_p = -self.z_to_reconstruction.predict_on_batch(pairs)
                 yield rows, log_p.reshape(shape[:2]), log_ratio
             progress.update(rows.stop)
-
-    def _array_of_images(self, x):
-        if not (hasattr(x, "__array__") or isinstance(x, (list, tuple))):
-            how = "give what yields batches one batch at a time"
-            raise ValueError(f"x must be an array of images; got a {type(x).__name__}: {how}.")
-        return self._check_images(np.asarray(x), "x")
-
-    def _check_images(self, x, name):
-        if not hasattr(x, "__array__"):
-            hint = " np.stack makes one of a list of images." * isinstance(x, (list, tuple))
-            raise ValueError(f"{name} must be an array of images; got a {type(x).__name__}.{hint}")
-        bernoulli = self.variational_loss.likelihood == "bernoulli"
-        check_images(x, name, self.image_shape, bernoulli)
-        return x
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

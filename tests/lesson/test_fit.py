@@ -175,9 +175,9 @@ class TestBeta:
         vae = tiny_vae()
         vae.compile("sgd")
         history = vae.fit(images, epochs=3, verbose=0, callbacks=[ForTheNext()]).history
-        assert history["beta"] == [2.0, 3.0]  # logged from when it changed
+        assert history["beta"] == [1.0, 2.0, 3.0]
         loss, reconstruction, kl = (
-            np.array(history[name][1:]) for name in ("loss", "reconstruction", "kl")
+            np.array(history[name]) for name in ("loss", "reconstruction", "kl")
         )
         np.testing.assert_allclose(loss, reconstruction + history["beta"] * kl, rtol=1e-5)
 
