@@ -44,8 +44,9 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", action="append", choices=tuple(OPTIONS), metavar="RUN")
     options = parser.parse_args()
-    print("| run | images | options | -ELBO | mean image | floor | latents in use | seconds |")
-    print("|---|---|---|---|---|---|---|---|")
+    columns = "run, images, options, -ELBO, KL, mean image, floor, latents in use, sigma, seconds"
+    print(f"| {columns.replace(', ', ' | ')} |")
+    print("|" + "---|" * 10)
     for run in options.only or OPTIONS:
         name = run.partition(",")[0]
         folder = options.output / name.replace(" ", "_")
@@ -132,7 +133,7 @@ def train(folder, output, options):
 
 def row(run, results):
     number = results["training_images"] + results["test_images"]
-    keys = ("neg_elbo", "mean_image", "floor", "latents_in_use", "training_seconds")
+    keys = ("neg_elbo", "kl", "mean_image", "floor", "latents_in_use", "sigma", "training_seconds")
     numbers = [str(results.get(key, "none")) for key in keys]
     return f"| {' | '.join([run, str(number), ' '.join(OPTIONS[run]), *numbers])} |"
 

@@ -204,7 +204,7 @@ class TestCommands:
         assert main(["train", "--data", str(my_images), *options]) == 2
         assert "--tensorboard needs TensorBoard" in capsys.readouterr().err
 
-    def test_an_image_folder_trains_too(self, tmp_path, rng, small_network):
+    def test_an_image_folder_trains_too(self, tmp_path, rng, small_network, capsys):
         folder = tmp_path / "folder"
         folder.mkdir()
         for i, pixels in enumerate(rng.integers(0, 256, (6, 8, 8, 3), dtype="uint8")):
@@ -212,9 +212,11 @@ class TestCommands:
         output = str(tmp_path / "colour.keras")
         sizes = ["--latent-dim", "2", "--epochs", "1", "--batch-size", "8"]
         model = ["--likelihood", "gaussian", *sizes]
-        assert main(["train", "--data", str(folder), "--output", output, *model]) == 0
+        assert main(["train", "--data", str(folder), "--output", output, *model, "--json"]) == 0
         vae = load_vae(output)
         assert vae.image_shape == (8, 8, 3)
+        sigma = np.exp(keras.ops.convert_to_numpy(vae.variational_loss.log_sigma))
+        assert printed(capsys)["sigma"] == pytest.approx(sigma, abs=1e-4)
         assert vae.variational_loss.sigma is None
 
     def test_grey_images_of_ones_own_are_shown_as_they_are_and_mnist_as_ink(

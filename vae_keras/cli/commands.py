@@ -75,6 +75,7 @@ def train(
         **_elbo_parts(trained.vae, x_test, seed),
         **expected,
         "latents_in_use": report.latents_in_use(trained.vae, x_test),
+        **report.learned_sigma(trained.vae),
         "training_seconds": round(trained.seconds, 1),
         "files": [output, *([picture] if picture else [])],
     }

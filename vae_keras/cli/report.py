@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 
 from vae_keras import plots
@@ -10,16 +11,27 @@ from vae_keras.layers import IN_USE, kl_per_latent
 
 
 def expect(x_train, x_test, likelihood, sigma) -> dict:
-    """The two losses between which that of a model must lie, in nats per image; prints them."""
+    """The losses of a model that has learned the mean image alone, and of one without a fault.
+
+    In nats per image; they are printed, and no model has less than the second.
+    """
     floor = loss_floor(x_test, likelihood, sigma)
     mean_image = mean_image_loss(x_train, x_test, likelihood, sigma)
     if math.isfinite(mean_image):  # it is not where constant images have a learned sigma
-        known = "Who knows only the mean of these images has a loss of"
+        known = "A model that knows only the mean image has a loss of"
         print(f"{known} {mean_image:.2f} nats an image.")
     if math.isfinite(floor):
         print(f"No loss is below {floor:.2f}, which is that of reconstructions without a fault.")
     bounds = {"mean_image": mean_image, "floor": floor}
     return {name: round(nats, 2) for name, nats in bounds.items() if math.isfinite(nats)}
+
+
+def learned_sigma(vae) -> dict:
+    """The deviation of a pixel by its name, if the model has learned it."""
+    loss = vae.variational_loss
+    if loss.likelihood != "gaussian" or loss.sigma is not None:
+        return {}
+    return {"sigma": round(float(np.exp(keras.ops.convert_to_numpy(loss.log_sigma))), 4)}
 
 
 def latents_in_use(vae, x) -> int:
