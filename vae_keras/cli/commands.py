@@ -53,16 +53,10 @@ def train(
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got {sigma} with bernoulli.")
     check_sigma(sigma)
-    x_train, x_test = _load(data, image_size, background, likelihood == "bernoulli")
-    if x_test is None:
-        x_train, x_test = _hold_out(x_train, seed)
-    if likelihood == "gaussian":  # bernoulli's lie in [0, 1]
-        _say_if_far_from_unit_scale(x_train)
+    x_train, x_test = _split(data, image_size, background, likelihood, seed)
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
-    picture = _picture_beside(output, data) if x_train.shape[-1] in (1, 3) else None
-    if picture is None:
-        print(f"No picture is drawn of images of {x_train.shape[-1]} channels; wanted 1 or 3.")
+    picture = _picture_beside(output, data, x_train.shape[-1])
     expected = report.expect(x_train, x_test, likelihood, sigma)
     trained = runs.train(x_train, x_test, output, record, resume, distribute, tensorboard)
     if not trained.reports:
@@ -77,7 +71,7 @@ def train(
         "latents_in_use": report.latents_in_use(trained.vae, x_test),
         **report.learned_sigma(trained.vae),
         "training_seconds": round(trained.seconds, 1),
-        "files": [output, *([picture] if picture else [])],
+        "files": [file for file in (output, picture) if file],
     }
 
 
@@ -153,8 +147,11 @@ def _load(data, image_size, background, bernoulli):
     return x_train, x_test
 
 
-def _picture_beside(output, data):
+def _picture_beside(output, data, channels):
     """Where the picture of a run goes; a `ValueError` where it would get among the images."""
+    if channels not in (1, 3):
+        print(f"No picture is drawn of images of {channels} channels; wanted 1 or 3.")
+        return None
     picture = Path(output).with_suffix(".png")
     check_writable(picture)
     if data is not None and Path(data).is_dir() and _is_within(picture, data):
@@ -168,6 +165,16 @@ def _picture_beside(output, data):
 
 def _is_within(path, folder):
     return Path(folder).resolve() in path.resolve().parents
+
+
+def _split(data, image_size, background, likelihood, seed):
+    """Images to train on and to test on: their own x_test, or a tenth that is held out."""
+    x_train, x_test = _load(data, image_size, background, likelihood == "bernoulli")
+    if x_test is None:
+        x_train, x_test = _hold_out(x_train, seed)
+    if likelihood == "gaussian":  # bernoulli's lie in [0, 1]
+        _say_if_far_from_unit_scale(x_train)
+    return x_train, x_test
 
 
 def _say_if_far_from_unit_scale(x):
