@@ -27,11 +27,13 @@ def expect(x_train, x_test, likelihood, sigma) -> dict:
 
 
 def learned_sigma(vae) -> dict:
-    """The deviation of a pixel by its name, if the model has learned it."""
+    """The deviation of a pixel by its name, if the model has learned it and it is a number."""
     loss = vae.variational_loss
     if loss.likelihood != "gaussian" or loss.sigma is not None:
         return {}
-    return {"sigma": round(float(np.exp(keras.ops.convert_to_numpy(loss.log_sigma))), 4)}
+    with np.errstate(over="ignore"):  # of images far from unit scale it may have run away
+        sigma = float(np.exp(keras.ops.convert_to_numpy(loss.log_sigma)))
+    return {"sigma": round(sigma, 4)} if math.isfinite(sigma) else {}
 
 
 def latents_in_use(vae, x) -> int:
