@@ -35,7 +35,7 @@ OPTIONS = {
     "patches": GAUSSIAN,
     "patches, long": [*GAUSSIAN, "--epochs", "40"],
     "patches, bernoulli": [],
-    **{f"{n} digits": [] for n in (60, 300, 2000)},
+    **{f"{n} digits": [] for n in (30, 60, 300, 2000)},
 }
 
 

@@ -100,7 +100,6 @@ def in_own_order(options: dict, seed: int | None = None) -> dict:
             become `Batches`; `shuffle`, `validation_split`, `steps_per_epoch` and `initial_epoch`
             mean what they do in Keras. `Batches` as `x` are told which epoch it is.
         seed: Integer that the order depends on; drawn from Keras's global seed if not given.
-
     """
     options = {name: value for name, value in options.items() if value is not None}
     if hasattr(options.get("x"), "__array__") and options.get("shuffle") != "batch":

@@ -140,7 +140,7 @@ def _replicas():
 
 
 def _steps(options):
-    """The number of steps of an epoch; infinite or NaN where it is not known."""
+    """The number of steps of an epoch; 0 where it is not known."""
     if "steps_per_epoch" in options:
         return options["steps_per_epoch"]
     try:

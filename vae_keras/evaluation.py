@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from vae_keras._batches import in_own_order
+from vae_keras.networks import CHANNELS_LAST
 from vae_keras.recipes import make_optimizer
 
 CONFIDENCE = 0.9  # above it, an image counts as recognised
@@ -82,11 +83,11 @@ def train_classifier(x, y, epochs: int = 4, seed: int = 0, verbose: int = 0) -> 
     """
     kernels = (keras.initializers.GlorotUniform(1000 * seed + i) for i in range(4))
     images = keras.Input(x.shape[1:])
-    halve = {"strides": 2, "padding": "same"}
+    halve = {"strides": 2, "padding": "same", **CHANNELS_LAST}
     h = layers.Conv2D(32, 3, kernel_initializer=next(kernels), **halve)(images)
     h = layers.Conv2D(64, 3, kernel_initializer=next(kernels), **halve)(layers.ReLU()(h))
     h = _normed_relu(h)
-    h = layers.Dense(128, kernel_initializer=next(kernels))(layers.Flatten()(h))
+    h = layers.Dense(128, kernel_initializer=next(kernels))(layers.Flatten(**CHANNELS_LAST)(h))
     features = _normed_relu(h)
     h = layers.Dropout(0.3, seed=seed)(features)
     probabilities = layers.Dense(10, activation="softmax", kernel_initializer=next(kernels))(h)

@@ -27,22 +27,24 @@ RECIPES = {
 MIN_STEPS = 60  # of an epoch, unless the images are passed five times in fewer
 
 
-def fit_options(recipe: str, num_images: int) -> dict:
+def fit_options(recipe: str, num_images: int, batch_size: int | None = None) -> dict:
     """The arguments `epochs`, `batch_size` and `steps_per_epoch` of `fit` for so many images.
 
     They are those of the recipe, but for few images. Those are taken in smaller batches, and
     several times in an epoch, which has at least 60 steps, or as many as five passes take: after
     the ten steps that 60 images would make, not even the averages of batch normalisation have
-    arrived, and after ten passes an epoch the model knows them by heart, and no others.
+    arrived, and after ten passes an epoch the model knows them by heart, and no others. A
+    `batch_size` that is given stays, and the steps are as many as without it, or one pass takes.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
-    epochs, batch_size, _ = RECIPES[recipe]
-    if num_images >= MIN_STEPS * batch_size:
-        return {"epochs": epochs, "batch_size": batch_size}
-    batch_size = min(max(8, num_images // 96 * 16), 128)
-    least = min(MIN_STEPS, max(15, 5 * num_images // batch_size))
-    steps = max(least, math.ceil(num_images / batch_size))
+    epochs, usual, _ = RECIPES[recipe]
+    if num_images >= MIN_STEPS * usual:
+        return {"epochs": epochs, "batch_size": batch_size or usual}
+    usual = min(max(8, num_images // 96 * 16), 128)
+    batch_size = batch_size or usual
+    least = min(MIN_STEPS, max(15, 5 * num_images // usual))
+    steps = max(least, math.ceil(num_images / min(batch_size, usual)))
     return {"epochs": epochs, "batch_size": batch_size, "steps_per_epoch": steps}
 
 

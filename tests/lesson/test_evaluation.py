@@ -75,6 +75,20 @@ def test_its_seed_fixes_the_classifier(rng, untraced):
     assert not np.allclose(one, weights(1))
 
 
+def test_kerass_setting_of_channels_first_does_not_change_the_classifier(rng, untraced):
+    x = rng.random((40, 8, 8, 1), dtype="float32")
+
+    def weights(data_format):
+        keras.config.set_image_data_format(data_format)
+        try:
+            classifier = train_classifier(x, np.arange(40) % 10, epochs=1)
+        finally:
+            keras.config.set_image_data_format("channels_last")
+        return np.concatenate([weight.ravel() for weight in classifier.get_weights()])
+
+    np.testing.assert_array_equal(weights("channels_first"), weights("channels_last"))
+
+
 def test_the_classifier_leaves_the_callers_generators_alone(rng, untraced):
     x = rng.random((40, 8, 8, 1), dtype="float32")
 

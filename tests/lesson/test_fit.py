@@ -538,6 +538,11 @@ class TestFewImages:
                 "batch_size": RECIPES[recipe].batch_size,
             }
 
+    @pytest.mark.parametrize("n", [300, 60_000])
+    def test_a_batch_size_that_is_given_stays(self, n):
+        assert fit_options("default", n, 32)["batch_size"] == 32
+        assert fit_options("default", n, 2000)["batch_size"] == 2000
+
     def test_they_are_taken_again_and_again(self, small_vae, images):
         options = fit_options("default", len(images)) | {"epochs": 2}
         small_vae.compile(make_optimizer("default", len(images), **options))

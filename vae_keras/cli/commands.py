@@ -206,8 +206,8 @@ def _choose_images(x_train, x_test, record):
 
 def _kind(x_train, x):
     """What images that are measured are to be called: test images if none was trained on."""
-    seen = {image.tobytes() for image in x_train}
-    repeated = sum(image.tobytes() in seen for image in x)
+    seen = {hash(image.tobytes()) for image in x_train}  # of 64 bits
+    repeated = sum(hash(image.tobytes()) in seen for image in x)
     if repeated:
         print(f"{repeated} of the {len(x)} images measured are among those trained on.")
     return "images" if repeated else "test_images"

@@ -31,15 +31,14 @@ class Trained(NamedTuple):
 
 def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model) -> dict:
     """The record of a run that has not begun: what was asked for, and on which images."""
-    usual = fit_options(network, len(x_train))  # each network has a recipe of its own name
+    # each network has a recipe of its own name
+    usual = fit_options(network, len(x_train), batch_size)
     # who gives both means epochs of one pass
     steps = usual.get("steps_per_epoch") if epochs is None or batch_size is None else None
-    if steps and batch_size:
-        steps = max(steps, -(-len(x_train) // batch_size))
     return {
         "network": network,
         "epochs": epochs or usual["epochs"],
-        "batch_size": batch_size or usual["batch_size"],
+        "batch_size": usual["batch_size"],
         "steps an epoch": steps,
         "latent_dim": 64,
         "likelihood": "bernoulli",
