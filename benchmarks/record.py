@@ -41,6 +41,7 @@ RECIPE_OF = {
 }
 FIRST_STEPS = 20  # that a record tells of, so that a test can take them again
 ALIKE = {**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"}  # whose kernels depend on the processor
+RECORDED = ("benchmarks/records", "docs/live/*.json", "docs/live/*.png")
 KEPT = {"binarized"}  # records that keep their model, in half precision
 NLL_SAMPLES = 5000  # of z for each test image, as Burda et al. take, for a model that is kept
 SCORED_AT_ONCE = 250  # images after which the scores so far are written
@@ -245,7 +246,7 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
         epochs: What to take instead of the recipe's own.
     """
     start = time.perf_counter()
-    commit = _commit()
+    commit = commit_of_code()
     check_committed(commit, output)
     epochs = epochs or RECIPES[RECIPE_OF[name]].epochs
     vae, x_train, x_test = prepare(name, num_images, epochs)
@@ -268,9 +269,12 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
     write(log)
 
 
-def check_committed(commit, output):
-    """End the program if it would write into benchmarks/records/ what is of no commit."""
-    if commit.endswith("-dirty") and output.resolve().is_relative_to(RECORDS):
+def check_committed(commit, output, kept=None):
+    """End the program if it would write into a folder that is kept what is of no commit.
+
+    That is benchmarks/records/, if no other is given.
+    """
+    if commit.endswith("-dirty") and output.resolve().is_relative_to(kept or RECORDS):
         changed = f"files have changed since {commit.removesuffix('-dirty')}"
         how = "commit them, or try it out with --output FOLDER"
         sys.exit(f"A record must name the commit that it was made on, and {changed}: {how}.")
@@ -317,7 +321,7 @@ def score(name, output=RECORDS, num_images=None):
     What was scored before a stop is in NAME_nats.npz, and is not scored again. The means go into
     the record.
     """
-    commit = _commit()
+    commit = commit_of_code()
     check_committed(commit, output)
     vae, _, x = prepare(name, num_images)
     load_kept(vae, output / f"{name}.npz")
@@ -368,14 +372,14 @@ def _today():
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _commit():
+def commit_of_code():
     """The commit that is checked out, with "-dirty" if a file that git knows was changed since.
 
-    The records themselves do not count: several can be made one after the other.
+    What is recorded does not count: several records can be made one after the other.
     """
     commit = _git("describe", "--always", "--abbrev=12", "--exclude=*")
-    others = f":(exclude){RECORDS.name}"
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", others)
+    others = [f":(top,exclude){place}" for place in RECORDED]
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *others)
     return f"{commit}-dirty" if changes else commit
 
 

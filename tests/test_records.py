@@ -105,7 +105,7 @@ class TestKeptModel:
         """The default network as it starts, kept in a folder, with an empty record beside it."""
         monkeypatch.setattr(record, "NLL_SAMPLES", 3)
         monkeypatch.setattr(record, "SCORED_AT_ONCE", 2)
-        monkeypatch.setattr(record, "_commit", lambda: "of a copy")
+        monkeypatch.setattr(record, "commit_of_code", lambda: "of a copy")
         vae = ConvVAE(seed=0)
         record.keep(vae, tmp_path / "binarized.npz")
         (tmp_path / "binarized.json").write_text("{}")

@@ -229,3 +229,27 @@ export function histogram(values, low, high, bins) {
   }
   return counts.map((count) => count / (values.length * width));
 }
+
+// ---- E, notebook 11: rate and distortion
+
+/** What a model minimises that is trained with this beta: D + beta R. */
+export const costAt = (beta, { rate, distortion }) => distortion + beta * rate;
+
+/** The least cost of the models but one: the one that was trained with this beta should be below it. */
+export const bestOfOthers = (beta, models, except) => Math.min(...models.filter((model, i) => i !== except).map((model) => costAt(beta, model)));
+
+// ---- G, notebook 08: ways between two codes
+
+export const lengthOf = (z) => Math.hypot(...z);
+
+/** The logarithm of the density of N(0, I). */
+export const logPrior = (z) => z.reduce((sum, one) => sum + logNormal(one, 0, 1), 0);
+
+/** The point at the share t of the way from a to b: on the straight line, or on the arc about the origin. */
+export function between(a, b, t, isArc) {
+  const inner = a.reduce((sum, one, i) => sum + one * b[i], 0), cosine = inner / (lengthOf(a) * lengthOf(b));
+  const angle = isArc ? Math.acos(Math.min(1, Math.max(-1, cosine))) : 0;
+  const isStraight = !(Math.sin(angle) > 1e-6); // or there is no one arc
+  const share = (part) => (isStraight ? part : Math.sin(part * angle) / Math.sin(angle));
+  return a.map((one, i) => share(1 - t) * one + share(t) * b[i]);
+}

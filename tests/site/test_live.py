@@ -18,12 +18,13 @@ import pytest
 from scipy import integrate, optimize, special, stats
 from test_site import AT_ONCE, AXE, SITE, eventually, listen, served
 
-from vae_keras import plots
+from vae_keras import interpolate, plots
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 D3 = DOCS / "node_modules/d3/dist/d3.min.js"
-FIGURES = ["transform", "draws", "bound", "gradient"]
+RECORDED = ["beta", "learning", "walk"]  # which show a recorded run
+FIGURES = ["transform", "draws", "bound", "gradient", *RECORDED]
 MISSING = [
     what
     for what, there in {
@@ -982,6 +983,276 @@ def test_a_finger_drags_d_and_not_the_page(browser, host):
         expect_d(page, 2.5, 0.5, second, second, seed=2)
 
 
+# ---- E, F and G: models of a recorded run
+
+
+@functools.cache
+def recorded(name):
+    """What the figure shows: `test_live_data.py` says whether that is true."""
+    return json.loads((DOCS / f"live/{name}.json").read_text(encoding="utf-8"))
+
+
+def shown_tiles(page, marks=".live-tile"):
+    """Which pictures of the sheet are shown, as (row, column)."""
+    read = "all => all.map(({viewBox: {baseVal: b}}) => [b.y / b.height, b.x / b.width])"
+    return [tuple(place) for place in page.locator(marks).evaluate_all(read)]
+
+
+def expect_row(page, row):
+    """Ten originals, and below them the reconstructions and the draws of a row of the sheet."""
+    wanted = [(0, i) for i in range(10)] + [(row, i) for i in range(20)]
+    assert shown_tiles(page) == wanted
+
+
+# ---- E: rate and distortion
+
+
+def expect_e(page, at):
+    models = recorded("beta")["models"]
+    beta, rate, distortion, in_use = models[at].values()
+    others = [m["distortion"] + beta * m["rate"] for m in models if m is not models[at]]
+    wanted = {
+        "β =": beta, "rate R (KL)": rate, "distortion D (reconstruction)": distortion,
+        "D + R, the −ELBO": distortion + rate, "D + βR": distortion + beta * rate,
+        "D + βR, best of the other models": min(others), "latents in use": in_use,
+    }  # fmt: skip
+    assert numbers(page) == pytest.approx(wanted, abs=0.0051)
+    expect_row(page, at + 1)
+    (x0, y0), (x1, y1) = line(page, 0, ".live-slope")
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(-beta, rel=0.02)
+    dots = places(page, 0, ".live-model")
+    np.testing.assert_allclose(dots, [(m["rate"], m["distortion"]) for m in models], atol=0.3)
+
+
+def test_keys_move_e_as_recorded(page):
+    betas = [model["beta"] for model in recorded("beta")["models"]]
+    start = betas.index(1)
+    open_figure(page, "beta")
+    expect_e(page, start)
+    page.get_by_role("application").focus()
+    press(page, "ArrowLeft", "ArrowLeft")
+    expect_e(page, start - 2)
+    press(page, "r", *["ArrowRight"] * 20)  # to the end, and no further
+    expect_e(page, len(betas) - 1)
+    page.get_by_role("slider").focus()
+    press(page, "Home")
+    expect_e(page, 0)
+
+
+def test_the_mouse_drags_e_to_the_nearest_model(page):
+    models = recorded("beta")["models"]
+    start = [model["beta"] for model in models].index(1)
+    open_figure(page, "beta")
+    unit = pixels_per_unit(page, 0)
+    _, (low, high) = units(page, 0)(np.zeros(2), np.array([0, 1]))
+    right = models[start - 1]["rate"] - models[start]["rate"]
+    up = models[start - 1]["distortion"] - models[start]["distortion"]
+    drag(page, ".live-handle", unit * right, up / (high - low))
+    expect_e(page, start - 1)
+
+
+def test_a_finger_drags_e_and_not_the_page(browser, host):
+    with browser.new_context(base_url=host, **PHONE) as context:
+        page = open_figure(context.new_page(), "beta")
+        page.locator(".live-handle").scroll_into_view_if_needed()
+        scrolled = page.evaluate("scrollY")
+        touch(page, ".live-handle", -300, 0)  # to the left: less rate
+        assert numbers(page)["β ="] > 1
+        assert page.evaluate("scrollY") == scrolled
+
+
+def test_e_computes_what_numpy_does(blank):
+    models = [{"rate": r, "distortion": d} for r, d in ((80.0, 60.0), (22.0, 75.0), (0.5, 205.0))]
+    cost = "(m, models, beta) => models.map(model => m.costAt(beta, model))"
+    script = "(m, models, beta, but) => m.bestOfOthers(beta, models, but)"
+    for beta in (0.1, 1.0, 8.0):
+        wanted = np.array([model["distortion"] + beta * model["rate"] for model in models])
+        np.testing.assert_allclose(call(blank, cost, models, beta), wanted)
+        for but in range(3):
+            got = call(blank, script, models, beta, but)
+            assert got == pytest.approx(np.delete(wanted, but).min())
+
+
+# ---- F: a model learns
+
+
+def expect_f(page, at):
+    kept = recorded("learning")
+    moment = kept["moments"][at]
+    wanted = {
+        "step": moment["step"], "epoch": moment["step"] / kept["stepsOfEpoch"],
+        "test loss": moment["loss"], "reconstruction": moment["reconstruction"],
+        "KL": moment["kl"],
+        "reconstruction above its floor": moment["reconstruction"] - kept["floor"],
+    }  # fmt: skip
+    assert numbers(page) == pytest.approx(wanted, abs=0.0051)
+    expect_row(page, at + 1)
+    told = page.locator(".live-slider output").inner_text()
+    assert told == f"{wanted['epoch']:.2f}"
+    assert page.get_by_text(f"Their reconstructions, {moment['name']}").count() == 1
+
+
+def test_keys_and_slider_move_f_as_recorded(page):
+    last = len(recorded("learning")["moments"]) - 1
+    open_figure(page, "learning")
+    expect_f(page, 0)
+    page.get_by_role("application").focus()
+    press(page, "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft")
+    expect_f(page, 2)
+    press(page, "End", "ArrowRight")
+    expect_f(page, last)
+    press(page, "Home")
+    expect_f(page, 0)
+    page.get_by_role("slider").focus()
+    press(page, "ArrowRight")
+    expect_f(page, 1)
+
+
+def test_f_draws_its_terms_where_they_are(page):
+    """The axes are bent, so places are compared with those of the ticks: in the order of both."""
+    kept = recorded("learning")
+    open_figure(page, "learning")
+    heights = {}
+    for name in ("loss", "reconstruction", "kl"):
+        path = page.locator(f".live-{name}").get_attribute("d")
+        pixels = np.reshape([float(n) for n in re.findall(r"-?[\d.]+", path)], (-1, 2))
+        values = [moment[name] for moment in kept["moments"]]
+        heights |= dict(zip(values, pixels[:, 1], strict=True))
+    values = np.array(list(heights))
+    slope, offset = np.polyfit(np.log(values), list(heights.values()), 1)
+    assert slope < 0  # upwards
+    np.testing.assert_allclose(slope * np.log(values) + offset, list(heights.values()), atol=0.1)
+
+
+def test_f_plays_to_its_end_and_can_be_stopped(page):
+    steps = [moment["step"] for moment in recorded("learning")["moments"]]
+    open_with_a_clock(page, "learning")
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(2200)
+    page.get_by_role("button", name="Stop").click()
+    at = steps.index(numbers(page)["step"])
+    assert at >= 3  # of 700 ms, or more if the machine is slow
+    page.clock.run_for(3000)
+    expect_f(page, at)
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(700 * 30)
+    expect_f(page, len(steps) - 1)
+    assert page.get_by_role("button", name="Play").count() == 1
+    page.get_by_role("button", name="Play").click()
+    assert steps.index(numbers(page)["step"]) < 5  # from the start
+
+
+def test_f_does_not_move_by_itself_where_motion_is_not_wanted(page):
+    page.emulate_media(reduced_motion="reduce")
+    open_figure(page, "learning")
+    page.get_by_role("button", name="Play").click()
+    expect_f(page, len(recorded("learning")["moments"]) - 1)
+
+
+def test_the_mouse_drags_f_to_the_nearest_moment(page):
+    open_figure(page, "learning")
+    drag(page, ".live-handle", 2000)  # to the end, and no further
+    expect_f(page, len(recorded("learning")["moments"]) - 1)
+    drag(page, ".live-handle", -2000)
+    expect_f(page, 0)
+
+
+def test_a_finger_drags_f_and_not_the_page(browser, host):
+    with browser.new_context(base_url=host, **PHONE) as context:
+        page = open_figure(context.new_page(), "learning")
+        page.locator(".live-handle").scroll_into_view_if_needed()
+        scrolled = page.evaluate("scrollY")
+        touch(page, ".live-handle", 330, 10)
+        expect_f(page, len(recorded("learning")["moments"]) - 1)
+        assert page.evaluate("scrollY") == scrolled
+
+
+# ---- G: a walk between two codes
+
+
+def on_the_way(pair, t, spherical):
+    ends = np.array(pair["start"]), np.array(pair["end"])
+    return interpolate(*ends, 1001, spherical)[round(1000 * t)]
+
+
+def expect_g(page, pair, t, way="straight"):
+    kept = recorded("walk")
+    straight, arc = (on_the_way(kept["pairs"][pair], t, spherical) for spherical in (False, True))
+    wanted = {
+        "pair": pair + 1, "pair, of": len(kept["pairs"]), "t =": t,
+        "length of z, straight": np.linalg.norm(straight),
+        "length of z, straight, arc": np.linalg.norm(arc),
+        "draws from the prior: 5 % are below": kept["band"][0],
+        "draws from the prior: 5 % are below, median": kept["band"][1],
+        "log P(z), arc less straight, nats": (straight @ straight - arc @ arc) / 2,
+    }  # fmt: skip
+    assert numbers(page) == pytest.approx(wanted, abs=0.0051)
+    row = 2 * pair + (way == "arc")
+    column = round(t * (kept["steps"] - 1))
+    assert shown_tiles(page, ".live-now") == [(row, column)]
+    ends = [(row, 0), (row, column), (row, kept["steps"] - 1)]
+    strips = [(2 * pair + other, 2 * i) for other in (0, 1) for i in range(11)]
+    assert shown_tiles(page) == ends + strips
+    lengths = [np.linalg.norm(on_the_way(kept["pairs"][pair], 0.5, kind)) for kind in (0, 1)]
+    drawn = [line(page, 0, f".live-length >> nth={i}")[20] for i in (0, 1)]
+    np.testing.assert_allclose(drawn, [(0.5, length) for length in lengths], atol=0.02)
+
+
+def test_keys_and_buttons_move_g_as_computed(page):
+    open_figure(page, "walk")
+    expect_g(page, 0, 0.5)
+    page.get_by_role("application").focus()
+    press(page, "ArrowLeft", "ArrowLeft", "a")
+    expect_g(page, 0, 0.4, "arc")
+    press(page, "n", *["ArrowRight"] * 30)  # to the end, and no further
+    expect_g(page, 1, 1.0, "arc")
+    page.get_by_role("radio", name="straight").check()
+    page.get_by_role("button", name="Next pair").click()
+    expect_g(page, 2, 1.0)
+    for _ in range(len(recorded("walk")["pairs"]) - 2):
+        press(page, "n")
+    expect_g(page, 0, 1.0)  # after the last the first
+    page.get_by_role("slider").focus()
+    press(page, "Home", "ArrowRight")
+    expect_g(page, 0, 0.05)
+    page.get_by_role("button", name="Start again").click()
+    expect_g(page, 0, 0.5)
+
+
+def test_the_mouse_drags_g(page):
+    open_figure(page, "walk")
+    unit = pixels_per_unit(page, 0)
+    drag(page, ".live-handle", 0.2 * unit)
+    expect_g(page, 0, 0.7)
+
+
+def test_a_finger_drags_g_and_not_the_page(browser, host):
+    with browser.new_context(base_url=host, **PHONE) as context:
+        page = open_figure(context.new_page(), "walk")
+        page.locator(".live-handle").scroll_into_view_if_needed()
+        unit = pixels_per_unit(page, 0)
+        scrolled = page.evaluate("scrollY")
+        touch(page, ".live-handle", -0.3 * unit, 20)
+        expect_g(page, 0, 0.2)
+        assert page.evaluate("scrollY") == scrolled
+
+
+def test_g_computes_what_numpy_and_scipy_do(blank):
+    rng = np.random.default_rng(0)
+    walk = "(m, a, b, arc) => [0, 0.13, 0.5, 0.8, 1].map(t => m.between(a, b, t, arc))"
+    for dim in (1, 2, 14, 64):
+        a, b = rng.normal(size=(2, dim))
+        for spherical in (False, True):
+            wanted = interpolate(a, b, 101, spherical)[[0, 13, 50, 80, 100]]
+            got = call(blank, walk, a, b, spherical)
+            np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
+        wanted = stats.norm.logpdf(a).sum(), np.linalg.norm(a)
+        got = call(blank, "(m, z) => [m.logPrior(z), m.lengthOf(z)]", a)
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    opposite = call(blank, walk, [1.0, 0.0], [-1.0, 0.0], True)  # many arcs, so none
+    np.testing.assert_allclose(opposite, interpolate([1, 0], [-1, 0], 101)[[0, 13, 50, 80, 100]])
+
+
 # ---- What holds for each figure
 
 
@@ -1025,7 +1296,7 @@ def test_it_fits_from_360_pixels_up_and_shows_where_the_keys_are(page, name):
 def fits(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     right = page.locator(".live").bounding_box()
-    texts = page.locator(".live text, .live svg").evaluate_all(
+    texts = page.locator(".live text, .live svg:not(.live-tile)").evaluate_all(
         "all => all.map(one => one.getBoundingClientRect()).map(({left, right}) => [left, right])"
     )
     assert min(left for left, _ in texts) >= right["x"]
@@ -1064,10 +1335,19 @@ def test_a_still_that_shows_something_else_stays(page):
     assert page.locator("details").count() == 0
 
 
-@pytest.mark.parametrize("file", ["NAME.js", "maths.js", "figure.js", "d3.min.js"])
-@pytest.mark.parametrize("name", FIGURES)
+NEEDED_BY = {
+    name: [f"{name}.js", "maths.js", "figure.js", "d3.min.js"]
+    + [f"{name}.json", f"{name}.png", "tiles.js"] * (name in RECORDED)
+    for name in FIGURES
+}
+NEEDED_BY["learning"].remove("maths.js")  # it shows what was recorded
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [(name, file) for name, files in NEEDED_BY.items() for file in files]
+)
 def test_if_a_file_is_missing_the_still_stays_and_a_line_says_so(page, name, file):
-    page.route(f"**/{file.replace('NAME', name)}", lambda route: route.fulfill(status=404))
+    page.route(f"**/{file}", lambda route: route.fulfill(status=404))
     page.goto(f"{name}.html")
     page.wait_for_selector("text=could not be loaded")
     assert page.get_by_alt_text("A still picture of the figure").is_visible()
@@ -1133,6 +1413,12 @@ CONTROLS = {
         ("radio", "fresh at each move", "false"), ("button", "New seed", None),
         ("button", "Reset", None),
     ],
+    "beta": [("slider", "β", "1")],
+    "learning": [("slider", "epoch", "0.00"), ("button", "Play", None)],
+    "walk": [
+        ("slider", "t, share of the way", "0.50"), ("radio", "straight", "true"),
+        ("radio", "arc", "false"), ("button", "Next pair", None), ("button", "Start again", None),
+    ],
 }  # fmt: skip
 
 
@@ -1164,7 +1450,7 @@ TAGGED = {  # the figure, and the notebook that it lives in
 
 def test_each_tag_of_a_notebook_has_its_figure():
     assert set(TAGGED) == set(FIGURES)
-    shared = {"maths", "figure"}
+    shared = {"maths", "figure", "tiles"}
     assert {path.stem for path in (DOCS / "live").glob("*.js")} == shared | set(FIGURES)
 
 

@@ -1,0 +1,67 @@
+// Live figure E, notebook 11: what beta does. Models trained with different betas, from a recorded run: their pictures, rate and distortion.
+import { COLOURS, curve, d3, dot, explain, frame, handle, panel, shown, slider, snap, tell } from "./figure.js";
+import { bestOfOthers, costAt } from "./maths.js";
+import { load, tiles } from "./tiles.js";
+
+const { models, sheet } = await load("beta"); // in the order of their betas
+const START = models.findIndex(({ beta }) => beta === 1);
+const BETA = { label: "β", min: 0, max: models.length - 1, step: 1, text: (at) => `${models[at].beta}` };
+const range = (row, from) => d3.range(10).map((i) => [row, from + i]);
+
+export function mount(element) {
+  const state = { at: START }, parts = {};
+  const show = (at) => { state.at = snap(at, BETA); draw(parts, state); };
+
+  Object.assign(parts, frame(element, {
+    label: "Live figure: what β does",
+    says: "Each dot is a model of its own, trained with another β. A small β pays for exact reconstructions with much information about each image; " +
+      "then the draws from the prior suffer. With a large β the latents say nothing, and all pictures are alike.",
+    describe: "Above: ten test images, their reconstructions and ten draws from the prior, by one model. " +
+      "Below: distortion against rate for all models, and through the chosen one a line of slope −β.",
+    keysSay: "Keys: ← → the next smaller or larger β, r goes back to β = 1.",
+    keys: { ArrowLeft: () => show(state.at - 1), ArrowRight: () => show(state.at + 1), r: () => show(START) },
+    draw: () => draw(parts, state),
+  }));
+  parts.setBeta = slider(parts.controls, { ...BETA, onInput: show });
+  parts.handle = handle(parts.handles, {
+    name: "", colour: COLOURS.vermilion, where: () => [parts.x(models[state.at].rate), parts.y(models[state.at].distortion)],
+    onDrag: (x, y) => show(d3.minIndex(models, ({ rate, distortion }) => Math.hypot(parts.x(rate) - x, parts.y(distortion) - y))),
+  });
+  parts.handles.select("g").classed("live-free", true);
+  show(START);
+}
+
+function draw(parts, { at }) {
+  const width = parts.picture.node().clientWidth;
+  if (!width) return; // not laid out yet
+  const { plot } = parts, side = Math.min(64, (width - 4) / 10), model = models[at];
+  plot.selectChildren().remove();
+  let top = tiles(plot, sheet, range(0, 0), { title: "Ten test images", left: 2, top: 0, side });
+  top = tiles(plot, sheet, range(at + 1, 0), { title: `Their reconstructions, β = ${model.beta}`, left: 2, top, side });
+  top = tiles(plot, sheet, range(at + 1, 10), { title: "Ten draws from the prior, decoded", left: 2, top, side });
+  drawTrade(parts, model, width, top + 36);
+  parts.svg.attr("width", width).attr("height", top + 330);
+  parts.handle();
+  parts.setBeta(at);
+  explain(parts.legend, [
+    ["dot", COLOURS.blue, "models, one for each β"], ["dot", COLOURS.vermilion, "the model shown"], ["line", COLOURS.vermilion, "slope −β: along it D + βR stays"],
+  ]);
+  const { beta, rate, distortion, inUse } = model;
+  tell(parts.numbers, [
+    ["β =", beta], ["rate R (KL)", shown(rate, 2)], ["distortion D (reconstruction)", shown(distortion, 2)],
+    ["D + R, the −ELBO", shown(distortion + rate, 2)],
+    ["D + βR", shown(costAt(beta, model), 2), "best of the other models", shown(bestOfOthers(beta, models, at), 2)],
+    ["latents in use", inUse],
+  ]);
+}
+
+function drawTrade(parts, { beta, rate, distortion }, width, top) {
+  const most = d3.max(models, (model) => model.rate), low = d3.min(models, (model) => model.distortion), high = d3.max(models, (model) => model.distortion);
+  const x = parts.x = d3.scaleLinear([-0.03 * most, 1.05 * most], [44, width - 12]);
+  const y = parts.y = d3.scaleLinear([low - 0.08 * (high - low), high + 0.08 * (high - low)], [top + 240, top]);
+  const inside = panel(parts.plot, { x, y, title: "Distortion against rate, nats per image", xLabel: "rate", yLabel: "distortion" });
+  curve(inside, models.map((model) => [model.rate, model.distortion]), x, y, COLOURS.silver);
+  const along = [-1, 1].map((side) => [rate + side * most, distortion - side * beta * most]);
+  curve(inside, along, x, y, COLOURS.vermilion, 1.5).attr("class", "live-slope");
+  for (const model of models) dot(inside, x(model.rate), y(model.distortion), COLOURS.blue, 5).attr("class", "live-model");
+}
