@@ -16,7 +16,7 @@ import record  # noqa: E402
 
 SAID = {"command", "commit", "tensorflow", "keras", "numpy", "python", "cpu", "cores", "date"}
 # of the order of the images before; they tell of no first steps
-OLD = {"keng2017", "keng2017_error", "binarized"}
+OLD = {"keng2017", "keng2017_error"}
 
 
 def steps_to_take_again(name):
