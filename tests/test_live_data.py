@@ -17,7 +17,7 @@ from vae_keras import load_mnist  # noqa: E402
 from vae_keras.evaluation import loss_floor  # noqa: E402
 
 SIDE = 28
-NUM_ROWS = {"learning": 16, "beta": 10, "walk": 12}
+NUM_ROWS = {"learning": 16, "beta": 7, "walk": 12}
 
 
 def numbers_of(name, folder=live_data.LIVE):
