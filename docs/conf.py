@@ -77,11 +77,16 @@ The data and its licence <vae_keras/MNIST_NOTICE>
 
 
 def _add_contents(app, docname, source):
-    """The README is the front page; what a site needs besides, GitHub's readers do not."""
+    """The README is the front page; what a site needs besides, GitHub's readers do not.
+
+    The links of both are those of the repository, where the explorer lies in docs/.
+    """
     if docname == root_doc:
         text = source[0].replace("on the [site](#the-site) you drag", "drag")
         text = text.replace("](docs/", "](")
         source[0] = text + CONTENTS
+    elif docname.startswith("notebooks/"):
+        source[0] = source[0].replace("](../docs/", "](../")
 
 
 def _leave_equations_alone(app, doctree):

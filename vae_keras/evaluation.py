@@ -1,4 +1,4 @@
-"""How good is it: standard errors, and what a classifier of digits makes of samples."""
+"""How good is it: standard errors, a classifier of digits and what it makes of samples, rulers."""
 
 import keras
 import numpy as np
@@ -140,3 +140,64 @@ def sample_quality(images, real_images, classifier: keras.Model) -> dict:
         "digit_shares": digits / digits.sum(),
         "frechet_distance": float(frechet_distance(features, real_features)),
     }
+
+
+def ink(images) -> np.ndarray:
+    """The ink of each image: the sum of its grey levels over the pixels.
+
+    Args:
+        images: Images (n, height, width, channels) in [0, 1], 1 for ink; channels are averaged.
+
+    Returns:
+        float64 array (n,): as many as the pixels that would be full.
+    """
+    return _grey_levels(images).sum(axis=(1, 2))
+
+
+def slant(images) -> np.ndarray:
+    """The slant of the ink: by how many columns it leans to the right for each row it goes up.
+
+    sum(x u v) / sum(x v^2), where x are the grey levels, and u and v the places of the pixels, to
+    the right and upwards, measured from the centre of the ink. An image that is sheared to the
+    right by s columns a row gets a slant that is larger by s.
+
+    Args:
+        images: Images (n, height, width, channels) in [0, 1], 1 for ink; channels are averaged.
+
+    Returns:
+        float64 array (n,): columns per row; NaN for an image without ink, or with all in one row.
+    """
+    x = _grey_levels(images)
+    _, height, width = x.shape
+    with np.errstate(invalid="ignore"):
+        shares = x / x.sum(axis=(1, 2), keepdims=True)
+        right = np.arange(width) - (shares.sum(axis=1) @ np.arange(width))[:, None]
+        up = (shares.sum(axis=2) @ np.arange(height))[:, None] - np.arange(height)
+        together = np.einsum("nij,ni,nj->n", shares, up, right)
+        return together / np.einsum("nij,ni->n", shares, up**2)
+
+
+def stroke_width(images) -> np.ndarray:
+    """The mean width of the strokes: twice the ink over the length of its edge.
+
+    The edge is measured by the steepness of the grey levels, summed over the pixels. A bar that
+    crosses the image, at least two pixels wide, gets its own width. Ends and corners add to the
+    edge: a full square gets half its side, a disc its radius. A line of one pixel gets 2.
+
+    Args:
+        images: Images (n, height, width, channels) in [0, 1], 1 for ink; channels are averaged.
+
+    Returns:
+        float64 array (n,): pixels; NaN for an image without an edge.
+    """
+    x = _grey_levels(images)
+    edge = np.hypot(*np.gradient(x, axis=(1, 2))).sum(axis=(1, 2))
+    return 2 * x.sum(axis=(1, 2)) / np.where(edge > 0, edge, np.nan)
+
+
+def _grey_levels(images):
+    images = np.asarray(images, "float64")
+    if images.ndim != 4:
+        got = images.shape
+        raise ValueError(f"images must have the shape (n, height, width, channels); got {got}.")
+    return images.mean(axis=3)

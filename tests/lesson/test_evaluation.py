@@ -5,15 +5,18 @@ import random
 import keras
 import numpy as np
 import pytest
-from scipy import linalg, stats
+from scipy import linalg, ndimage, stats
 
 from vae_keras import load_mnist
 from vae_keras.evaluation import (
     frechet_distance,
+    ink,
     loss_floor,
     mean_image_loss,
     sample_quality,
+    slant,
     standard_error,
+    stroke_width,
     train_classifier,
 )
 
@@ -143,3 +146,75 @@ class TestWhatALossMeans:
     def test_images_that_are_all_alike_leave_a_learned_sigma_no_width(self):
         x = np.ones((3, 2, 2, 1))
         assert mean_image_loss(x, x, "gaussian", None) == -np.inf
+
+
+def drawn(inside, height=60, width=80):
+    """An image (1, height, width, 1): 1 where the places right and up of its centre are `inside`.
+
+    Each pixel is a mean over 16 x 16 points, so that edges are grey, as in a photograph.
+    """
+    step = (np.arange(16) + 0.5) / 16
+    right = (np.arange(width)[:, None] + step).ravel() - width / 2
+    up = height / 2 - (np.arange(height)[:, None] + step).ravel()
+    fine = inside(right[None, :], up[:, None]).astype("float64")
+    return fine.reshape(1, height, 16, width, 16).mean(axis=(2, 4))[..., None]
+
+
+class TestRulers:
+    @pytest.mark.parametrize("wide", [2, 3, 6])
+    def test_a_bar_has_its_width_its_ink_and_no_slant(self, wide):
+        bars = np.zeros((2, 28, 28, 1))
+        bars[0, :, 10 : 10 + wide] = 1
+        bars[1, 10 : 10 + wide] = 0.5  # grey, and lying
+        np.testing.assert_allclose(stroke_width(bars), wide)
+        np.testing.assert_allclose(ink(bars), [28 * wide, 14 * wide])
+        np.testing.assert_allclose(slant(bars), 0, atol=1e-12)
+
+    @pytest.mark.parametrize("lean", [-1.0, -0.3, 0.5])
+    def test_a_leaning_bar_has_the_slant_and_the_width_that_geometry_gives(self, lean):
+        bar = drawn(lambda right, up: abs(right - lean * up) < 4)
+        assert slant(bar)[0] == pytest.approx(lean, abs=1e-3)
+        assert stroke_width(bar)[0] == pytest.approx(8 / np.hypot(1, lean), rel=0.03)
+        assert ink(bar)[0] == pytest.approx(8 * 60, rel=0.01)
+
+    def test_a_disc_has_its_radius_and_a_ring_its_width(self):
+        disc = drawn(lambda right, up: np.hypot(right, up) < 20)
+        ring = drawn(lambda right, up: abs(np.hypot(right, up) - 20) < 2.5)
+        widths = stroke_width(np.concatenate([disc, ring]))
+        np.testing.assert_allclose(widths, [20, 5], rtol=0.02)
+        np.testing.assert_allclose(ink(disc), np.pi * 20**2, rtol=1e-3)
+        np.testing.assert_allclose(slant(np.concatenate([disc, ring])), 0, atol=1e-12)
+
+    def test_a_sheared_digit_has_its_slant_and_the_shear(self):
+        digit = load_mnist()[1][0][0, :, :, 0]
+        rows = np.arange(28) - 14
+        for shear in (-0.2, 0.25):
+            sheared = np.stack(
+                [
+                    ndimage.shift(row, -shear * up, order=1)
+                    for row, up in zip(digit, rows, strict=True)
+                ]
+            )
+            one, other = slant(np.stack([digit, sheared])[..., None])
+            assert other - one == pytest.approx(shear, abs=1e-3)
+
+    def test_where_the_digit_lies_does_not_matter(self, rng):
+        images = np.pad(rng.random((3, 9, 7, 1)), ((0, 0), (5, 5), (5, 5), (0, 0)))
+        moved = np.roll(images, (2, -3), axis=(1, 2))
+        for ruler in (ink, slant, stroke_width):
+            np.testing.assert_allclose(ruler(moved), ruler(images))
+
+    def test_channels_are_averaged(self, rng):
+        images = rng.random((3, 9, 7, 3))
+        for ruler in (ink, slant, stroke_width):
+            np.testing.assert_allclose(ruler(images), ruler(images.mean(axis=3, keepdims=True)))
+
+    def test_without_ink_there_is_nothing_to_measure(self):
+        blank = np.zeros((1, 8, 8, 1))
+        assert ink(blank) == 0
+        assert np.isnan([slant(blank), stroke_width(blank)]).all()
+
+    def test_another_shape_is_refused(self):
+        for ruler in (ink, slant, stroke_width):
+            with pytest.raises(ValueError, match=r"images must have the shape .* got \(28, 28\)"):
+                ruler(np.zeros((28, 28)))
