@@ -32,7 +32,7 @@ export function mount(element) {
   button(parts.buttons, "Next pair", nextPair);
   button(parts.buttons, "Start again", () => show(START));
   parts.handle = handle(parts.handles, {
-    name: "z", colour: COLOURS.vermilion, where: () => [parts.x(state.t), parts.y(lengthOf(zOf(state)))],
+    name: "z", colour: COLOURS.black, where: () => [parts.x(state.t), parts.y(lengthOf(zOf(state)))],
     onDrag: (x) => setT(parts.x.invert(x)),
   });
   draw(parts, state);
@@ -63,7 +63,7 @@ function draw(parts, state) {
   parts.setT(t);
   parts.setWay(way);
   explain(parts.legend, [
-    ["line", COLOURS.blue, "straight"], ["line", COLOURS.orange, "arc"], ["area", COLOURS.silver, "nine of ten draws from the prior"],
+    ["line", COLOURS.vermilion, "straight"], ["line", COLOURS.blue, "arc"], ["area", COLOURS.silver, "nine of ten draws from the prior"],
   ]);
   tellNumbers(parts.numbers, state);
 }
@@ -77,7 +77,7 @@ function drawLengths(parts, state, width, top) {
   const area = inside.append("rect").attr("x", x(0)).attr("width", x(1) - x(0)).attr("y", y(band[2])).attr("height", y(band[0]) - y(band[2]));
   area.attr("class", "live-band").attr("fill", COLOURS.silver).attr("opacity", 0.4);
   dashed(inside, x(state.t), top, top + 180);
-  ways.forEach((line, i) => curve(inside, line, x, y, [COLOURS.blue, COLOURS.orange][i], 2.5).attr("class", "live-length"));
+  ways.forEach((line, i) => curve(inside, line, x, y, [COLOURS.vermilion, COLOURS.blue][i], 2.5).attr("class", "live-length"));
 }
 
 function tellNumbers(numbers, state) {
