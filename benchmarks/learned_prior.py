@@ -1,8 +1,8 @@
 """Trains the default network with a prior that is learned beside it, and with N(0, I).
 
 `python benchmarks/learned_prior.py` trains by the recipe "fast", first with a learned mixture of
-normals, for each seed, then with N(0, I), to which it fits a mixture afterwards. Notebook 10 shows
-the results beside those of the model that it trains itself, which is that of N(0, I) and seed 0.
+normals, for each seed, then with N(0, I), to which it fits a mixture afterwards, as notebook 10
+does.
 
 The record is benchmarks/records/learned_prior.json. It is written after each run: if it is stopped,
 it holds the runs so far. It is made on committed code alone; trials go to another folder, --output.
