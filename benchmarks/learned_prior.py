@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
-from record import RECORDS, _commit, _write, check_committed, machine
+from record import RECORDS, _write, check_committed, commit_of_code, machine
 
 from vae_keras import RECIPES, ConvVAE, fit_mixture_prior, load_mnist, make_optimizer
 from vae_keras.evaluation import sample_quality, standard_error, train_classifier
@@ -168,7 +168,7 @@ def main():
     options = parser.parse_args()
     if options.images and options.output.resolve().is_relative_to(RECORDS):
         parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")
-    commit = _commit()
+    commit = commit_of_code()
     check_committed(commit, options.output)
     start = time.perf_counter()
     (x_train, y_train), (x_test, _) = load_mnist()
