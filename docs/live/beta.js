@@ -61,7 +61,8 @@ function drawTrade(parts, { beta, rate, distortion }, width, top) {
   const y = parts.y = d3.scaleLinear([low - 0.08 * (high - low), high + 0.08 * (high - low)], [top + 240, top]);
   const inside = panel(parts.plot, { x, y, title: "Distortion against rate, nats per image", xLabel: "rate", yLabel: "distortion" });
   curve(inside, models.map((model) => [model.rate, model.distortion]), x, y, COLOURS.silver);
-  const along = [-1, 1].map((side) => [rate + side * most, distortion - side * beta * most]);
-  curve(inside, along, x, y, COLOURS.vermilion, 1.5).attr("class", "live-slope");
+  const at = (level) => rate - (level - distortion) / beta; // where the line has this distortion
+  const ends = [Math.max(x.domain()[0], at(y.domain()[1])), Math.min(x.domain()[1], at(y.domain()[0]))];
+  curve(inside, ends.map((end) => [end, distortion - beta * (end - rate)]), x, y, COLOURS.vermilion, 1.5).attr("class", "live-slope");
   for (const model of models) dot(inside, x(model.rate), y(model.distortion), COLOURS.blue, 5).attr("class", "live-model");
 }
