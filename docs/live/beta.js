@@ -59,7 +59,7 @@ function drawTrade(parts, { beta, rate, distortion }, width, top) {
   const most = d3.max(models, (model) => model.rate), low = d3.min(models, (model) => model.distortion), high = d3.max(models, (model) => model.distortion);
   const x = parts.x = d3.scaleLinear([-0.03 * most, 1.05 * most], [44, width - 12]);
   const y = parts.y = d3.scaleLinear([low - 0.08 * (high - low), high + 0.08 * (high - low)], [top + 240, top]);
-  const inside = panel(parts.plot, { x, y, title: "Distortion against rate, nats per image", xLabel: "rate", yLabel: "distortion" });
+  const inside = panel(parts.plot, { x, y, title: "Distortion against rate, nats", xLabel: "rate", yLabel: "distortion" });
   curve(inside, models.map((model) => [model.rate, model.distortion]), x, y, COLOURS.silver);
   const at = (level) => rate - (level - distortion) / beta; // where the line has this distortion
   const ends = [Math.max(x.domain()[0], at(y.domain()[1])), Math.min(x.domain()[1], at(y.domain()[0]))];

@@ -80,7 +80,9 @@ def test_the_front_page_leads_to_the_explorer_and_to_the_notebooks_in_the_order_
     navigation = read(SITE / "index.html").find(class_="sidebar-tree")
     addresses = [link["href"] for link in navigation.find_all("a")]
     assert addresses[0] == "explorer/index.html"
-    assert addresses[1 : 1 + len(NOTEBOOKS)] == [f"notebooks/{path.stem}.html" for path in NOTEBOOKS]
+    assert addresses[1 : 1 + len(NOTEBOOKS)] == [
+        f"notebooks/{path.stem}.html" for path in NOTEBOOKS
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
