@@ -267,10 +267,10 @@ def _precision(sizes):
 def _variants(sizes):
     progress("steps_per_execution, batch sizes, XLA")
     variants = {
-        "steps_per_execution=10": {"steps_per_execution": 10},
+        "steps_per_execution=10": {"compile_options": {"steps_per_execution": 10}},
         "batch 128": {"batch_size": 128},
         "batch 512": {"batch_size": 512},
-        "XLA (jit_compile=True)": {"jit_compile": True},
+        "XLA (jit_compile=True)": {"compile_options": {"jit_compile": True}},
     }
     times = _relative_times("default", 40, variants, sizes)
     shares = ", ".join(f"{name} {time:.2f}" for name, time in times.items())

@@ -10,14 +10,13 @@ it holds the runs so far. It is made on committed code alone; trials go to anoth
 
 import argparse
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
-from record import RECORDS, _write, check_committed, commit_of_code, machine
+from record import build, check_committed, commit_of_code, machine, parse_trial, write_record
 
-from vae_keras import RECIPES, ConvVAE, fit_mixture_prior, load_mnist, make_optimizer
+from vae_keras import RECIPES, ConvVAE, fit_mixture_prior, load_mnist
 from vae_keras.evaluation import sample_quality, standard_error, train_classifier
 from vae_keras.layers import bernoulli_log_likelihood
 
@@ -79,9 +78,7 @@ class VAEWithLearnedPrior(ConvVAE):
 def train(model, seed, x_train):
     """Train a model by the recipe "fast". Returns it, and the seconds."""
     epochs, batch_size, _ = RECIPES["fast"]
-    keras.utils.set_random_seed(seed)
-    vae = model(seed=seed)
-    vae.compile(make_optimizer("fast", len(x_train), epochs, batch_size))
+    vae = build("fast", len(x_train), seed, model=model)
     start = time.perf_counter()
     vae.fit(x_train, epochs=epochs, batch_size=batch_size, verbose=2)
     return vae, time.perf_counter() - start
@@ -160,14 +157,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    images = "train and test on the first images alone, to try it out with --output"
-    parser.add_argument("--images", type=int, help=images)
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default: {SEEDS})")
-    folder = "folder of the record (default: benchmarks/records)"
-    parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
-    options = parser.parse_args()
-    if options.images and options.output.resolve().is_relative_to(RECORDS):
-        parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")
+    options = parse_trial(parser)
     commit = commit_of_code()
     check_committed(commit, options.output)
     start = time.perf_counter()
@@ -188,7 +179,7 @@ def main():
             record["runs"].append(how(seed, images, classifier))
             record["minutes"] = round((time.perf_counter() - start) / 60, 1)
             print(record["runs"][-1], flush=True)
-            _write(record, "learned_prior", options.output)
+            write_record(record, "learned_prior", options.output)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from PIL import Image
-from record import check_committed, commit_of_code, machine
+from record import build, check_committed, commit_of_code, machine
 from scipy.stats import chi
 
-from vae_keras import RECIPES, ConvVAE, draw_latents, interpolate, load_mnist, make_optimizer
+from vae_keras import RECIPES, draw_latents, interpolate, load_mnist
 from vae_keras._files import atomic_path
 from vae_keras.evaluation import loss_floor
 from vae_keras.layers import kl_per_latent
@@ -29,7 +29,7 @@ STEPS = (10, 20, 40, 80, 160)  # within the first epoch, at which pictures are k
 BETAS = (0.1, 0.3, 1, 3, 10, 30)
 PAIRS = ((3, 5), (4, 9), (1, 7), (0, 6), (2, 8), (7, 3))  # the first test image of each digit
 PLACES = 21  # of a walk
-IN_USE = 0.1  # nats: a latent with a mean KL above it
+ENOUGH = 0.1  # nats: the latents of the figures have a mean KL above it, as in notebook 08
 
 
 class Moments(keras.callbacks.Callback):
@@ -60,10 +60,10 @@ class Moments(keras.callbacks.Callback):
         self.keep(f"after epoch {epoch + 1}")
 
 
-def terms(vae, x):
+def terms(vae, x, kls=None):
     """Loss, reconstruction and KL in nats per image: sums over pixels and latents, means over x."""
     loss = -float(vae.elbo(x, seed=0).mean())
-    kl = float(kls_of(vae, x).sum())
+    kl = float(np.sum(kls_of(vae, x) if kls is None else kls))
     return {"loss": round(loss, 4), "reconstruction": round(loss - kl, 4), "kl": round(kl, 4)}
 
 
@@ -78,9 +78,14 @@ def pictures_of(vae, x, z):
     return np.concatenate([vae.reconstruct(x), vae.decoder.predict(z, verbose=0)])
 
 
+def originals(x_test):
+    """The first row of a sheet: the test images, and nothing where the others have draws."""
+    return np.concatenate([x_test[:10], np.zeros_like(x_test[:10])])
+
+
 def make_training(x_train, x_test, y_test, epochs):
     """Train by the default recipe. Returns the two figures by their names: numbers and rows."""
-    vae, fit = build("default", len(x_train), epochs)
+    vae, fit = prepare("default", len(x_train), epochs)
     z = draw_latents(10, vae.latent_dim, seed=0)
     moments = Moments(x_test, z)
     vae.fit(x_train, callbacks=[moments], verbose=2, **fit)
@@ -89,14 +94,14 @@ def make_training(x_train, x_test, y_test, epochs):
         "floor": round(loss_floor(x_test), 4),
         "stepsOfEpoch": -(-len(x_train) // fit["batch_size"]),
     }
-    rows = [np.concatenate([x_test[:10], np.zeros_like(x_test[:10])]), *moments.rows]
+    rows = [originals(x_test), *moments.rows]
     return {"learning": (numbers, rows), "walk": make_walks(vae, x_test, y_test)}
 
 
 def make_walks(vae, x_test, y_test):
     """Walks between codes; latents that are not in use are 0 on the way."""
     z_mean = vae.encoder.predict(x_test, verbose=0)[0]
-    used = np.flatnonzero(kls_of(vae, x_test) > IN_USE)
+    used = np.flatnonzero(kls_of(vae, x_test) > ENOUGH)
     first = [int(np.flatnonzero(y_test == digit)[0]) for digit in range(10)]
     pairs, rows = [], []
     for start, end in PAIRS:
@@ -108,31 +113,29 @@ def make_walks(vae, x_test, y_test):
             way = interpolate(*ends, PLACES, spherical)
             rows.append(vae.decoder.predict(way.astype("float32"), verbose=0))
     band = chi(len(used)).ppf([0.05, 0.5, 0.95]).round(4).tolist()
-    return {"pairs": pairs, "steps": PLACES, "band": band, "inUse": len(used)}, rows
+    return {"pairs": pairs, "steps": PLACES, "band": band}, rows
 
 
 def make_beta(x_train, x_test, _, epochs):
     """Train with one beta after another. Returns the figure by its name: numbers and rows."""
-    models, rows = [], [np.concatenate([x_test[:10], np.zeros_like(x_test[:10])])]
+    models, rows = [], [originals(x_test)]
     for beta in BETAS:
-        vae, fit = build("fast", len(x_train), epochs, beta=beta)
+        vae, fit = prepare("fast", len(x_train), epochs, beta=beta)
         vae.fit(x_train, verbose=0, **fit)
-        measured = terms(vae, x_test)
+        kls = kls_of(vae, x_test)
+        measured = terms(vae, x_test, kls)
         model = {"beta": beta, "rate": measured["kl"], "distortion": measured["reconstruction"]}
-        models.append({**model, "inUse": int(np.sum(kls_of(vae, x_test) > IN_USE))})
+        models.append({**model, "inUse": int(np.sum(kls > ENOUGH))})
         rows.append(pictures_of(vae, x_test[:10], draw_latents(10, vae.latent_dim, seed=0)))
         print(models[-1], flush=True)
     return {"beta": ({"models": models}, rows)}
 
 
-def build(recipe, num_images, epochs, **options):
+def prepare(recipe, num_images, epochs, **options):
     """A compiled model, and the arguments of `fit`."""
-    keras.utils.set_random_seed(0)
     epochs = epochs or RECIPES[recipe].epochs
-    batch_size = RECIPES[recipe].batch_size
-    vae = ConvVAE(seed=0, **options)
-    vae.compile(make_optimizer(recipe, num_images, epochs, batch_size))
-    return vae, {"epochs": epochs, "batch_size": batch_size}
+    vae = build(recipe, num_images, epochs=epochs, **options)
+    return vae, {"epochs": epochs, "batch_size": RECIPES[recipe].batch_size}
 
 
 def sheet_of(rows):

@@ -121,7 +121,14 @@ def measure(vae, x_test):
 
 
 def build(
-    recipe, num_images, seed=0, epochs=None, batch_size=None, dtype=None, model=ConvVAE, **options
+    recipe,
+    num_images,
+    seed=0,
+    epochs=None,
+    batch_size=None,
+    model=ConvVAE,
+    compile_options=None,
+    **options,
 ):
     """Build and compile the network of a recipe.
 
@@ -130,15 +137,16 @@ def build(
         num_images: How many images it will be trained on.
         seed: Integer that fixes the weights, the noise and the order of the images.
         epochs, batch_size: What to take instead of the recipe's own.
-        dtype: Dtype policy of the networks.
         model: The class to build.
-        options: Further arguments of `compile`.
+        compile_options: A dict of further arguments of `compile`.
+        options: Further arguments of the model.
     """
     keras.utils.set_random_seed(seed)
-    vae = model(network=recipe if recipe in NETWORKS else "default", dtype=dtype)
+    vae = model(network=recipe if recipe in NETWORKS else "default", **options)
     epochs = epochs or RECIPES[recipe].epochs
     batch_size = batch_size or RECIPES[recipe].batch_size
-    vae.compile(make_optimizer(recipe, num_images, epochs, batch_size), **options)
+    optimizer = make_optimizer(recipe, num_images, epochs, batch_size)
+    vae.compile(optimizer, **(compile_options or {}))
     return vae
 
 
@@ -255,7 +263,7 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
 
     def write(log):
         record["log"] = log
-        _write(record, name, output)
+        write_record(record, name, output)
 
     log = train(vae, x_train, x_test, epochs, record["batch_size"], write, verbose=2)
     if name in KEPT:
@@ -346,7 +354,7 @@ def score(name, output=RECORDS, num_images=None):
     record["nll"] = {"num_samples": NLL_SAMPLES, **summary(nats["nll"])}
     record["neg_elbo"] = {"num_samples": 10, **summary(nats["neg_elbo"])}
     record["scored"] = {"commit": commit, **machine()}
-    _write(record, name, output)
+    write_record(record, name, output)
 
 
 def summary(nats):
@@ -356,7 +364,8 @@ def summary(nats):
     return {"images": len(nats), "mean": mean, "standard_error": error}
 
 
-def _write(record, name, output):
+def write_record(record, name, output):
+    """Write a record as JSON, whole or not at all."""
     with atomic_path(output / f"{name}.json") as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -389,24 +398,35 @@ def _git(*arguments):
     return done.stdout.strip()
 
 
+def parse_trial(parser, *prints_only):
+    """Add --images and --output to a parser, and parse.
+
+    Args:
+        parser: An `ArgumentParser`.
+        prints_only: Options of the parser with which it writes nothing.
+    """
+    images = "train and test on the first images alone, to try it out with --output"
+    parser.add_argument("--images", type=int, help=images)
+    folder = "folder of the record (default: benchmarks/records)"
+    parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
+    options = parser.parse_args()
+    writes = not any(getattr(options, name[2:].replace("-", "_")) for name in prints_only)
+    if options.images and writes and options.output.resolve().is_relative_to(RECORDS):
+        parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")
+    return options
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=tuple(RECIPE_OF), help="what to train; told apart above")
     parser.add_argument("--epochs", type=int, help="default: what the recipe says")
-    images = "train and test on the first images alone, to try it out with --output"
-    parser.add_argument("--images", type=int, help=images)
     steps = "print the losses of the first N steps alone"
     parser.add_argument("--first-steps", type=int, metavar="N", help=steps)
     scored = "score the model that the record keeps, on all test images (takes an hour)"
     parser.add_argument("--score", action="store_true", help=scored)
-    folder = "folder of the record (default: benchmarks/records)"
-    parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
-    options = parser.parse_args()
-    here = options.output.resolve().is_relative_to(RECORDS)
-    if options.images and here and not options.first_steps:
-        parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")
+    options = parse_trial(parser, "--first-steps")
     if options.first_steps:
         sizes = options.first_steps, options.images, options.epochs
         print(json.dumps(_train_first_steps(options.name, *sizes)))

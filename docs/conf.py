@@ -25,8 +25,6 @@ myst_html_meta = {
 copybutton_selector = ":not(.cell_output) > div.highlight pre"  # of code, not of what it prints
 nb_execution_mode = "off"  # what is stored is shown
 nb_merge_streams = True
-nb_ipywidgets_js = {}  # it would come from another host; the slider's picture is shown instead
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 html_theme = "furo"
 html_static_path = ["_build/static", "site.css", "site.js"]

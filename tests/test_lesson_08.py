@@ -116,7 +116,7 @@ class TestAggregatePosterior:
         total = np.mean(kl_divergence(means, log_vars))
         assert information + gap == pytest.approx(total, abs=1e-6)
 
-        # a million draws: `split` takes the images with their draws, so each draw is an image
+        # many draws an image: `split` takes the images with their draws, so each draw is an image
         many = 40_000
         rows = np.tile(np.arange(3), many)
         z = means[rows] + np.exp(0.5 * log_vars[rows]) * rng.standard_normal((3 * many, 1))

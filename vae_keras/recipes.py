@@ -38,6 +38,8 @@ def fit_options(recipe: str, num_images: int, batch_size: int | None = None) -> 
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
+    if batch_size is not None and not batch_size >= 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size!r}.")
     epochs, usual, _ = RECIPES[recipe]
     if num_images >= MIN_STEPS * usual:
         return {"epochs": epochs, "batch_size": batch_size or usual}

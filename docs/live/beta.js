@@ -1,12 +1,11 @@
 // Live figure E, notebook 11: what beta does. Models trained with different betas, from a recorded run: their pictures, rate and distortion.
 import { COLOURS, curve, d3, dot, explain, frame, handle, panel, shown, slider, snap, tell } from "./figure.js";
 import { bestOfOthers, costAt } from "./maths.js";
-import { load, tiles } from "./tiles.js";
+import { load, pictures } from "./tiles.js";
 
 const { models, sheet } = await load("beta"); // in the order of their betas
 const START = models.findIndex(({ beta }) => beta === 1);
 const BETA = { label: "β", min: 0, max: models.length - 1, step: 1, text: (at) => `${models[at].beta}` };
-const range = (row, from) => d3.range(10).map((i) => [row, from + i]);
 
 export function mount(element) {
   const state = { at: START }, parts = {};
@@ -14,8 +13,8 @@ export function mount(element) {
 
   Object.assign(parts, frame(element, {
     label: "Live figure: what β does",
-    says: "Each dot is a model of its own, trained with another β. A small β pays for exact reconstructions with much information about each image; " +
-      "then the draws from the prior suffer. With a large β the latents say nothing, and all pictures are alike.",
+    says: "Each dot is a model of its own, trained with another β. With a small β, z holds much information about each image (a high rate), " +
+      "and the reconstructions are exact (a low distortion). Compare the draws from the prior. With the largest β, look at how the pictures differ.",
     describe: "Above: ten test images, their reconstructions and ten draws from the prior, by one model. " +
       "Below: distortion against rate for all models, and through the chosen one a line of slope −β.",
     keysSay: "Keys: ← → the next smaller or larger β, r goes back to β = 1.",
@@ -34,11 +33,9 @@ export function mount(element) {
 function draw(parts, { at }) {
   const width = parts.picture.node().clientWidth;
   if (!width) return; // not laid out yet
-  const { plot } = parts, side = Math.min(64, (width - 4) / 10), model = models[at];
-  plot.selectChildren().remove();
-  let top = tiles(plot, sheet, range(0, 0), { title: "Ten test images", left: 2, top: 0, side });
-  top = tiles(plot, sheet, range(at + 1, 0), { title: `Their reconstructions, β = ${model.beta}`, left: 2, top, side });
-  top = tiles(plot, sheet, range(at + 1, 10), { title: "Ten draws from the prior, decoded", left: 2, top, side });
+  const model = models[at];
+  parts.plot.selectChildren().remove();
+  const top = pictures(parts.plot, sheet, at + 1, width, `β = ${model.beta}`);
   drawTrade(parts, model, width, top + 36);
   parts.svg.attr("width", width).attr("height", top + 330);
   parts.handle();
@@ -51,7 +48,7 @@ function draw(parts, { at }) {
     ["β =", beta], ["rate R (KL)", shown(rate, 2)], ["distortion D (reconstruction)", shown(distortion, 2)],
     ["D + R, the −ELBO", shown(distortion + rate, 2)],
     ["D + βR", shown(costAt(beta, model), 2), "best of the other models", shown(bestOfOthers(beta, models, at), 2)],
-    ["latents in use", inUse],
+    ["latents with more than 0.1 nats of KL", inUse],
   ]);
 }
 

@@ -1,13 +1,12 @@
 // Live figure F, notebook 07: ten draws and ten reconstructions, from before training to its end, as a recorded run had them.
 import { COLOURS, button, curve, d3, dashed, dot, explain, frame, handle, panel, shown, slider, snap, tell, write } from "./figure.js";
-import { load, tiles } from "./tiles.js";
+import { load, pictures } from "./tiles.js";
 
 const { moments, floor, stepsOfEpoch, sheet } = await load("learning");
 const PAUSE = 700; // milliseconds between two moments
 const TERMS = [["loss", COLOURS.black], ["reconstruction", COLOURS.vermilion], ["kl", COLOURS.green]];
 const epochOf = ({ step }) => step / stepsOfEpoch;
 const MOMENT = { label: "epoch", min: 0, max: moments.length - 1, step: 1, text: (at) => shown(epochOf(moments[at]), 2) };
-const range = (row, from) => d3.range(10).map((i) => [row, from + i]);
 
 export function mount(element) {
   const state = { at: 0 }, parts = {};
@@ -35,7 +34,7 @@ export function mount(element) {
   Object.assign(parts, frame(element, {
     label: "Live figure: a model learns",
     says: "Move through the training. The images stay the same, and so do the z of the ten draws; only the network changes. " +
-      "Look first at when something like a digit appears, and then at how little the pictures change after the second epoch.",
+      "Look first at when something like a digit appears. Then compare the pictures after epochs 2 and 9: the loss says that something still changes.",
     describe: "Above: ten test images, their reconstructions, and ten decoded draws from the prior, at one moment of the training. " +
       "Below: loss, reconstruction and KL on the test images against the epoch, on a logarithmic axis.",
     keysSay: "Keys: ← → one moment back or on, Home before training, End after it, p plays.",
@@ -59,12 +58,9 @@ const nearest = (epoch) => d3.leastIndex(moments, (one, other) => Math.abs(epoch
 function draw(parts, state) {
   const width = parts.picture.node().clientWidth;
   if (!width) return; // not laid out yet
-  const { at } = state, side = Math.min(64, (width - 4) / 10);
+  const { at } = state;
   parts.plot.selectChildren().remove();
-  const { plot } = parts;
-  let top = tiles(plot, sheet, range(0, 0), { title: "Ten test images", left: 2, top: 0, side });
-  top = tiles(plot, sheet, range(at + 1, 0), { title: `Their reconstructions, ${moments[at].name}`, left: 2, top, side });
-  top = tiles(plot, sheet, range(at + 1, 10), { title: "Ten draws from the prior, decoded", left: 2, top, side });
+  const top = pictures(parts.plot, sheet, at + 1, width, moments[at].name);
   drawTerms(parts, state, width, top + 36);
   parts.svg.attr("width", width).attr("height", top + 290);
   parts.handle();

@@ -1,5 +1,5 @@
 // What the live figures of trained models share: the numbers and the pictures of a recorded run.
-import { write } from "./figure.js";
+import { d3, write } from "./figure.js";
 
 const SIDE = 28; // pixels of an image
 
@@ -27,4 +27,12 @@ export function tiles(group, sheet, places, { title, left, top, side }) {
   write(group, left, top + 12, title, "start");
   places.forEach(([row, column], i) => tile(group, sheet, row, column, left + side * i, top + 18, side));
   return top + side + 24;
+}
+
+/** Ten test images, what one model makes of them, and its ten draws: rows 0 and `row` of the sheet. */
+export function pictures(group, sheet, row, width, of) {
+  const side = Math.min(64, (width - 4) / 10), ten = (from, which) => d3.range(10).map((i) => [which, from + i]);
+  let top = tiles(group, sheet, ten(0, 0), { title: "Ten test images", left: 2, top: 0, side });
+  top = tiles(group, sheet, ten(0, row), { title: `Their reconstructions, ${of}`, left: 2, top, side });
+  return tiles(group, sheet, ten(10, row), { title: "Ten draws from the prior, decoded", left: 2, top, side });
 }

@@ -550,6 +550,8 @@ class TestFewImages:
         assert int(small_vae.optimizer.iterations) == 2 * options["steps_per_epoch"] == 30
 
     def test_another_recipe_is_refused_by_name(self):
+        with pytest.raises(ValueError, match=r"batch_size must be at least 1; got 0\."):
+            fit_options("default", 60, 0)
         with pytest.raises(ValueError, match="recipe must be one of"):
             fit_options("slow", 60)
 

@@ -1014,7 +1014,8 @@ def expect_e(page, at):
     wanted = {
         "β =": beta, "rate R (KL)": rate, "distortion D (reconstruction)": distortion,
         "D + R, the −ELBO": distortion + rate, "D + βR": distortion + beta * rate,
-        "D + βR, best of the other models": min(others), "latents in use": in_use,
+        "D + βR, best of the other models": min(others),
+        "latents with more than 0.1 nats of KL": in_use,
     }  # fmt: skip
     assert numbers(page) == pytest.approx(wanted, abs=0.0051)
     expect_row(page, at + 1)
