@@ -122,7 +122,7 @@ def train(kind, draws, seed, x_train, stop, steps=STEPS_OF_ROUND):
     keras.utils.set_random_seed(seed)
     model = kind(*networks(), seed=seed)
     model.draws = draws
-    model.compile(keras.optimizers.Adam(0.001, epsilon=1e-4))
+    model.compile(keras.optimizers.Adam(0.002))
     clock = Clock()
     some = binarize(x_train[:BATCH_SIZE], seed=seed)
     model.fit(some, batch_size=BATCH_SIZE, verbose=0)  # one step, for the tracing
