@@ -32,7 +32,7 @@ ROUNDS = 6  # which make the equal steps
 LATENTS = 50
 HIDDEN = 200
 SCORED = 500  # test images
-NLL_DRAWS = (50, 500)  # for -log P(X): the fewer show how far the estimate still falls
+NLL_DRAWS = (50, 250)  # for -log P(X): the fewer show how far the estimate still falls
 
 
 def networks():
