@@ -97,6 +97,33 @@ def test_the_readme_quotes_the_records(name):
     assert [figure for figure in figures_of(name) if figure not in text] == []
 
 
+class TestImportanceWeighted:
+    """The record that notebook 12 reads."""
+
+    @pytest.fixture
+    def kept(self):
+        return json.loads((record.RECORDS / "importance_weighted.json").read_text())
+
+    def test_it_says_how_it_was_made_and_the_list_of_records_too(self, kept):
+        assert set(kept) >= SAID
+        assert not kept["commit"].endswith("-dirty")
+        text = (BENCHMARKS / "README.md").read_text()
+        (line,) = [line for line in text.splitlines() if "records/importance_weighted.json" in line]
+        assert f"`{kept['command']}`" in line
+        assert kept["commit"][:7] in line
+
+    def test_it_has_each_model_of_two_seeds_after_equal_steps_and_equal_time(self, kept):
+        found = [(run["name"], run["seed"], at) for run in kept["runs"] for at in run["equal"]]
+        names = ("k_50", "elbo_50", "k_5", "k_1")
+        wanted = {(name, seed, at) for name in names for seed in (0, 1) for at in ("steps", "time")}
+        assert sorted(found) == sorted(wanted)
+
+    def test_its_estimates_fall_with_the_draws(self, kept):
+        for run in kept["runs"]:
+            nats = [run[name][0] for name in ("bound_1", "bound_5", "bound_50", "nll_250")]
+            assert nats == sorted(nats, reverse=True)
+
+
 class TestKeptModel:
     """What is scored is what is kept: the weights in half precision, image by image."""
 
