@@ -21,8 +21,9 @@ from record import RECORDS  # noqa: E402
 
 NOTEBOOK = "13_what_went_wrong"
 WRITTEN_OUT = {
-    "SmallVAE", "PixelsAveraged", "HiddenSigmoid", "KLAveraged", "VarianceAsScale", "LogOfP",
-    "Flattened", "mean_image", "outside", "second_order", "stages", "to_first_nan", "package_vae",
+    "SmallVAE", "PixelsAveraged", "LastSigmoid", "HiddenSigmoid", "KLAveraged", "VarianceAsScale",
+    "LogOfP", "Flattened", "mean_image", "outside", "second_order", "stages", "to_first_nan",
+    "package_vae",
 }  # fmt: skip
 
 
@@ -195,11 +196,11 @@ class TestGoodValues:
 class TestLogsToDiagnose:
     """The logs of the record are those of what they name; A to D, as the notebook calls them."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def kept(self):
         return json.loads((RECORDS / "good_values.json").read_text())["diagnose"]
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def logs(self, kept):
         begins = ("the KL", "healthy", "the weight", "the learning rate")
         runs = zip("ABCD", begins, kept["runs"], strict=True)

@@ -214,7 +214,7 @@ class TestUncommittedCode:
 class TestGoodValues:
     """The table of good values, with which notebook 13 answers "is my loss normal?"."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def kept(self):
         return json.loads((record.RECORDS / "good_values.json").read_text())
 
