@@ -236,3 +236,39 @@ class TestUncommittedCode:
         monkeypatch.setattr(sys, "argv", ["record.py", "keng2017"])
         with pytest.raises(Trained):
             record.main()
+
+
+class TestGoodValues:
+    """The table of good values, with which notebook 13 answers "is my loss normal?"."""
+
+    @pytest.fixture
+    def kept(self):
+        return json.loads((record.RECORDS / "good_values.json").read_text())
+
+    def test_it_is_whole_and_was_made_on_committed_code(self, kept):
+        import good_values
+
+        assert set(kept) >= SAID
+        assert not kept["commit"].endswith("-dirty")
+        trained = [
+            (run["network"], run["latents"], run["images"], run["seed"]) for run in kept["runs"]
+        ]
+        wanted = [("dense", *which) for which in good_values.DENSE]
+        wanted += [("default", *which) for which in good_values.DEFAULT]
+        assert trained == wanted[: len(trained)]
+        assert len(trained) >= len(good_values.DENSE) + 4  # of the default network
+
+    def test_each_loss_is_below_the_mean_image_and_above_the_floor(self, kept):
+        for run in kept["runs"]:
+            assert run["test_neg_elbo"] < kept["mean_image"][run["images"]]
+            assert run["test_neg_elbo"] > kept["floor"][run["images"]]
+            assert len(run["log"]) == kept["epochs"]
+
+    def test_the_table_of_records_has_a_row_for_it(self, kept):
+        lines = (BENCHMARKS / "README.md").read_text().splitlines()
+        (row,) = [
+            line for line in lines if line.startswith("| [good_values](records/good_values.json)")
+        ]
+        said = [kept["commit"][:7], kept["date"], f"`{kept['command']}`"]
+        said += [f"| {kept['minutes']:.0f} |"]
+        assert [text for text in said if text not in row] == []
