@@ -243,16 +243,18 @@ def test_random_ink_has_its_share(lesson, rng):
     assert set(np.unique(images)) == {0.0, 1.0}
 
 
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    """What the command of the record writes, at a size of seconds."""
+    folder = tmp_path_factory.mktemp("record")
+    words = ["--quick", "--images", "60", "--seeds", "1", "--output", str(folder)]
+    command = [sys.executable, BENCHMARKS / "importance_weighted.py", *words]
+    subprocess.run(command, check=True, capture_output=True)
+    return json.loads((folder / "importance_weighted.json").read_text())
+
+
 class TestRecordedRun:
     """The command, at a size of seconds."""
-
-    @pytest.fixture(scope="class")
-    def trial(self, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("record")
-        words = ["--quick", "--images", "60", "--seeds", "1", "--output", str(folder)]
-        command = [sys.executable, BENCHMARKS / "importance_weighted.py", *words]
-        subprocess.run(command, check=True, capture_output=True)
-        return json.loads((folder / "importance_weighted.json").read_text())
 
     def test_each_is_scored_at_equal_steps_and_at_equal_time(self, trial):
         stages = {(run["name"], stage): run for run in trial["runs"] for stage in run["equal"]}
