@@ -96,8 +96,8 @@ def turned(codes, factors):
     """The mutual information gap of codes turned by random rotations, the mean over them."""
     rng = np.random.default_rng(0)
     size = codes.shape[1]
-    scores = [] if size > 1 else [0.0]
-    for _ in range(ROTATIONS if size > 1 else 0):
+    scores = []
+    for _ in range(ROTATIONS):
         rotation = np.linalg.qr(rng.standard_normal((size, size)))[0]
         scores.append(mig(shares_told(codes @ rotation, factors)).mean())
     return float(np.mean(scores))
@@ -118,17 +118,19 @@ def judge(vae, factors, shapes):
     half = len(shapes) // 2
     z_mean, z_log_var, z = encode(vae, shapes)
     kl = np.mean(kl_per_latent(z_mean[half:], z_log_var[half:]), axis=0)
+    in_use = int(np.sum(kl > IN_USE))
+    used = np.argsort(-kl)[: max(2, in_use)]  # a gap needs two
     neg_elbo = -vae.elbo(shapes[half:], num_samples=4, seed=0)
     shares = shares_told(z[half:], factors[half:])
     return {
         "neg_elbo": round(float(neg_elbo.mean()), 3),
         "rate": round(float(kl.sum()), 3),
-        "in_use": int(np.sum(kl > IN_USE)),
+        "in_use": in_use,
         "mig": round(float(mig(shares).mean()), 4),
-        "mig_turned": round(turned(z[half:, kl > IN_USE], factors[half:]), 4),
+        "mig_turned": round(turned(z[half:, used], factors[half:]), 4),
         "gaps": by_factor(mig(shares)),
         "best_shares": by_factor(shares.max(axis=0)),
-        "read": read(z[:, kl > IN_USE], factors),
+        "read": read(z[:, used], factors),
     }
 
 
