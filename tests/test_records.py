@@ -57,6 +57,21 @@ def test_the_reported_loss_of_the_2017_error_lacks_what_the_missing_term_says():
         assert entry["test_loss_reported"] < entry["test_neg_elbo"]
 
 
+def test_the_record_of_the_shapes_is_whole_and_what_its_table_says():
+    kept = json.loads((record.RECORDS / "disentanglement.json").read_text())
+    assert set(kept) >= SAID
+    assert kept["command"] == "python benchmarks/disentanglement.py"
+    assert not kept["commit"].endswith("-dirty")
+    ways = {(run["beta"], run["epochs"]) for run in kept["runs"]}
+    assert ways == {(1, 20), (4, 20), (1, 40)}
+    for seed in range(5):  # each seed once in each way
+        runs = [run for run in kept["runs"] if run["seed"] == seed]
+        assert {(run["beta"], run["epochs"]) for run in runs} == ways
+        assert len(runs) == 3
+    text = (BENCHMARKS / "README.md").read_text()
+    assert f"`{kept['command']}`, {kept['minutes']:.0f} minutes on two busy cores" in text
+
+
 def said_of(name):
     """What the tables must say of a record, as they print it."""
     kept = json.loads((record.RECORDS / f"{name}.json").read_text())
