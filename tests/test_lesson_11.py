@@ -147,7 +147,7 @@ class TestConditional:
         np.testing.assert_allclose(kl, kl_divergence(*q), rtol=1e-5)
         assert float(model.losses[0]) == pytest.approx(np.mean(reconstruction + kl), rel=1e-5)
         kernel = decoder.weights[0]
-        changed = np.array(kernel)
+        changed = keras.ops.convert_to_numpy(kernel).copy()
         changed[8:] += 10 * rng.normal(size=changed[8:].shape)
         kernel.assign(changed)  # what the decoder makes of the digit
         assert np.mean(model([x, digits[:4]])[0]) > np.mean(reconstruction) + 10
