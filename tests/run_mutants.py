@@ -37,6 +37,11 @@ from threads import ONE_THREAD  # noqa: E402
 TABLE = ROOT / "tests" / "mutants.toml"
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
 COPIED += ("docs/live", "docs/site.js", "docs/site.css")
+COPIED += (".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff")
+COPIED += ("CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "environment.yml")
+COPIED += ("docs/api.md", "docs/conf.py", "docs/guides", "docs/images", "docs/pages.py")
+COPIED += ("docs/explorer", "docs/published.py", "requirements.txt", "requirements.lock")
+COPIED += ("requirements-site.txt", "requirements-site.lock")
 NODE_MODULES = "docs/node_modules"  # the copy has a link to them
 # the quick ones first, since the first failure ends a run
 REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "tests/faults")
