@@ -52,7 +52,7 @@ def test_a_changed_notebook_is_named_and_nothing_is_written(tmp_path, capsys):
     changed.write_text("mine")
     missing.unlink()
     assert main(["notebooks", str(tmp_path)]) == 2
-    assert f"it has changed {changed}." in capsys.readouterr().err
+    assert f"changed are {changed}." in capsys.readouterr().err
     assert changed.read_text() == "mine"
     assert not missing.exists()
     changed.unlink()

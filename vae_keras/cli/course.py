@@ -26,8 +26,8 @@ def lay(folder, student: bool) -> list[str]:
     there = {path: path.read_bytes() for path in files if path.exists()}
     changed = [str(path) for path in there if there[path] != files[path]]
     if changed:
-        names = ", ".join(changed)
-        raise ValueError(f"DIR must hold no file that would be replaced; it has changed {names}.")
+        wanted = "a new folder, or hold what is to be written unchanged"
+        raise ValueError(f"DIR must be {wanted}; changed are {', '.join(changed)}.")
     for path in files.keys() - there.keys():
         with atomic_path(path) as partial:
             partial.write_bytes(files[path])
