@@ -328,6 +328,27 @@ def test_the_guides_lines_of_python_run(tmp_path, monkeypatch, rng, untraced):
     assert load_vae(tmp_path / "mine.keras").variational_loss.beta == 0.5
 
 
+def test_the_onnx_guides_lines_of_python_run(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx", reason="the site's packages are not installed: make site")
+    pytest.importorskip("onnxruntime")
+    guide = (ROOT / "docs/guides/onnx.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 64])
+        for name in ("latents", "images")
+    ]
+    same = onnx.helper.make_node("Identity", ["latents"], ["images"])
+    graph = onnx.helper.make_graph([same], "decoder", ends[:1], ends[1:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    (tmp_path / "exported").mkdir()
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    onnx.save(model, tmp_path / "exported/decoder.onnx")
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    exec(compile(lines, "onnx.md", "exec"), given)
+    assert (given["images"] == given["z"]).all()
+
+
 def test_the_committed_pictures_are_shown_small_and_on_the_site():
     texts = "\n".join(path.read_text() for path in TEXTS)
     names = re.findall(r"\]\((?:\.\./|docs/)images/(.*?)\)", texts)
