@@ -117,9 +117,9 @@ def _add_contents(app, docname, source):
 def _take_the_own_signature(app, what, name, thing, options, signature, returns):
     """Of a layer or a model autodoc would give Keras's, which takes anything."""
     if what == "class" and "__init__" in vars(thing):
-        given = inspect.signature(thing.__init__)
-        parameters = list(given.parameters.values())[1:]
-        signature = str(given.replace(parameters=parameters))
+        given = inspect.signature(thing.__init__).parameters.values()
+        parameters = [one.replace(annotation=inspect.Parameter.empty) for one in given]
+        signature = str(inspect.Signature(parameters[1:]))
     return signature, returns
 
 
@@ -165,7 +165,8 @@ def offers(file, repository):
 def setup(app):
     app.connect("source-read", _add_contents)
     app.connect("autodoc-process-signature", _take_the_own_signature)
-    app.connect("autodoc-process-docstring", _leave_stars_alone)
+    # before napoleon, which writes emphasis of its own
+    app.connect("autodoc-process-docstring", _leave_stars_alone, priority=100)
     app.connect("doctree-read", _leave_equations_alone)
     app.connect("html-page-context", _offer_the_notebook)
     # after the theme has made the navigation
