@@ -1,8 +1,10 @@
 """What notebook 10 writes out: densities of codes, and a collapse; and a prior that is learned."""
 
+import json
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -15,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import learned_prior  # noqa: E402
 
 NOTEBOOK = "10_weird_digits"
+PRIORS = ("normal", "fitted", "learned")
 WRITTEN_OUT = {"by_fifth", "choose", "log_aggregate", "log_prior", "nats"}
 
 
@@ -56,6 +59,10 @@ def test_fifths_go_up_the_measure(lesson, rng):
     np.testing.assert_allclose(lesson["by_fifth"](measure, measure), [4.5, 14.5, 24.5, 34.5, 44.5])
 
 
+def written_layer():
+    return written_out(NOTEBOOK, {"LearnedPrior"}, keras=keras, ops=ops, np=np)["LearnedPrior"]
+
+
 class TestLearnedPrior:
     @pytest.fixture
     def weights(self, rng):
@@ -63,11 +70,18 @@ class TestLearnedPrior:
 
     @pytest.fixture
     def layer(self, weights):
-        layer = learned_prior.LearnedPrior(4, 3)
+        return self.with_weights(learned_prior.LearnedPrior, weights)
+
+    @staticmethod
+    def with_weights(layer_class, weights):
+        layer = layer_class(4, 3)
         layer.set_weights(weights)
         return layer
 
-    def test_it_is_the_density_of_its_mixture(self, layer, weights, rng):
+    @pytest.mark.parametrize("written", [False, True], ids=["script", "notebook"])
+    def test_it_is_the_density_of_its_mixture(self, written, weights, rng):
+        layer_class = written_layer() if written else learned_prior.LearnedPrior
+        layer = self.with_weights(layer_class, weights)
         means, log_vars, logits = weights
         shares = np.exp(logits) / np.exp(logits).sum()
         z = rng.normal(size=(30, 3)).astype("float32")
@@ -96,6 +110,27 @@ class TestLearnedPrior:
         exact = 0.5 * np.sum(np.exp(z_log_var) + z_mean**2 - 1 - z_log_var)
         error = terms["kl"].std() / np.sqrt(2000)
         assert terms["kl"].mean() == pytest.approx(exact, abs=5 * error)
+
+
+class TestRecordOfPriors:
+    @pytest.fixture(scope="class")
+    def kept(self):
+        return json.loads((BENCHMARKS / "records" / "learned_prior.json").read_text())
+
+    def test_it_holds_three_seeds_of_each_on_committed_code(self, kept):
+        assert not kept["commit"].endswith("-dirty")
+        assert kept["command"] == "python benchmarks/learned_prior.py"
+        for name in ("normal", "fitted", "learned"):
+            assert [run["seed"] for run in kept["runs"] if name in run] == [0, 1, 2]
+
+    def test_with_each_seed_the_priors_stand_in_the_order_that_the_notebook_says(self, kept):
+        rows = {seed: {} for seed in range(3)}
+        for run in kept["runs"]:
+            rows[run["seed"]] |= {name: run[name] for name in run.keys() & set(PRIORS)}
+        for row in rows.values():
+            by_loss = sorted(PRIORS, key=lambda name: row[name]["test_neg_elbo"])
+            by_share = sorted(PRIORS, key=lambda name: -row[name]["recognised"])
+            assert by_loss == by_share == ["fitted", "learned", "normal"]
 
 
 def test_equation_9_with_another_prior_is_a_bound_for_that_prior():
