@@ -31,9 +31,12 @@ MAP = """\
 # Where each equation is found
 
 The numbers are the post's. A notebook counts if it writes the equation out. The tests lie in
-`tests/lesson/test_theory.py`, the live figures in the notebooks named.
-`docs/pages.py` makes this table from the sources.
+`tests/lesson/test_theory.py`, under names that begin with `test_equation_`, the number, and what
+stands here. The live figures lie in the notebooks named. `docs/pages.py` makes this table from
+the sources.
 
+| equation | says | notebooks | in the package | its test | live figures there |
+|---|---|---|---|---|---|
 """
 EXERCISES = """\
 # All exercises, with their answers
@@ -72,8 +75,7 @@ def make_map():
     live = {name: live_figures_of(cells) for name, cells in notebooks.items()}
     functions = find_functions()
     tests = find_tests()
-    rows = ["| equation | says | notebooks | in the package | test | live figures there |"]
-    rows.append("|---|---|---|---|---|---|")
+    rows = []
     for number, says in EQUATIONS.items():
         names = [name for name in notebooks if number in written[name]]
         figures = [link(name, figure) for name in names for figure in live[name]]
@@ -82,7 +84,7 @@ def make_map():
             says,
             ", ".join(link(name, name[:2]) for name in names),
             ", ".join(f"`{function}`" for function in functions.get(number, [])),
-            ", ".join(f"`{test}`" for test in tests.get(number, [])),
+            ", ".join(tests.get(number, [])),
             ", ".join(figures),
         ]
         rows.append("| " + " | ".join(cells) + " |")
@@ -117,11 +119,11 @@ def find_functions():
 
 
 def find_tests():
-    """Give the tests of each equation, by their names."""
+    """Give what the tests of each equation say, by their names."""
     found = {}
     text = (ROOT / "tests/lesson/test_theory.py").read_text(encoding="utf-8")
-    for name, number in re.findall(r"def (test_equation_(\d+)_\w+)", text):
-        found.setdefault(int(number), []).append(name)
+    for number, name in re.findall(r"def test_equation_(\d+)_(\w+)", text):
+        found.setdefault(int(number), []).append(name.replace("_", " "))
     return found
 
 

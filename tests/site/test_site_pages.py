@@ -128,7 +128,7 @@ def test_a_page_that_is_made_from_the_sources_is_there(name):
     article = read(SITE / f"{name}.html").find("article")
     text = article.get_text()
     known = {
-        "map": "test_equation_14_equals_traces",
+        "map": "equals traces products and determinants",
         "goals": "What you need to know.",
         "exercises": "Answer.",
         "api": "fit_mixture_prior",
