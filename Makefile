@@ -10,6 +10,10 @@ EPOCHS_64 := 9
 EPOCHS_2 := 5
 SMALL := SITE=docs/_build/small/site MODELS=docs/_build/small/models EPOCHS_64=1 EPOCHS_2=1
 
+# owner/name on GitHub: with it, the notebooks' pages have links to Colab and Binder
+REPOSITORY :=
+site: export REPOSITORY := $(REPOSITORY)
+
 # on JAX, the files whose code meets the backend; weekly, all of the lesson
 ON_JAX := $(addprefix tests/lesson/test_,batches.py fit.py layers.py model.py sampling.py theory.py) tests/test_gpu.py
 # compiling takes longer than running what is compiled
@@ -18,7 +22,7 @@ JAX_QUICKLY := KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1
 # with `make unit BIN=... UNIT_NEEDS=` the tests run in an environment that stands already, as `make test-lowest` has it
 UNIT_NEEDS := .venv/site
 
-.PHONY: help setup figures check test test-slow test-lowest lint unit notebooks-test notebooks benchmark lab mutants lock site site-test
+.PHONY: help setup figures check test test-slow test-lowest lint unit notebooks-test notebooks benchmark wheel lab mutants lock site site-test
 
 help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -82,6 +86,9 @@ notebooks: setup  ## Execute all notebooks again, in place
 benchmark: setup  ## Measure speed side by side, and write benchmarks/RESULTS.md (PyTorch is an optional extra)
 	$(BIN)/python benchmarks/benchmark.py
 
+wheel: setup  ## Build a wheel with the package and the notebooks into dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
@@ -93,9 +100,10 @@ mutants: .venv/site  ## Plant each bug of tests/mutants.toml in a copy, and see 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
 	rm -rf $(SITE) docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
 	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer docs/_build/extra/notebooks
-	cp -R notebooks figures benchmarks docs/explorer docs/guides docs/images LICENSE CITATION.cff Makefile .github docs/_build/source
+	cp -R notebooks benchmarks docs/explorer docs/guides docs/images docs/*.md *.md LICENSE CITATION.cff Makefile .github docs/_build/source
 	cp vae_keras/MNIST_NOTICE.md docs/_build/source/vae_keras
-	cp README.md docs/_build/source/index.md
+	mv docs/_build/source/README.md docs/_build/source/index.md
+	$(BIN)/python docs/pages.py docs/_build/source
 	cd docs/node_modules/mathjax && cp -R LICENSE tex-chtml.js a11y input sre ui ../../_build/static/mathjax
 	cp -R docs/node_modules/@mathjax/mathjax-newcm-font/chtml* docs/_build/static/mathjax/fonts/mathjax-newcm-font
 	mkdir -p docs/_build/static/live
@@ -104,6 +112,7 @@ site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODE
 	cp docs/explorer/*.css docs/explorer/*.js docs/_build/extra/explorer
 	cp notebooks/*.ipynb docs/_build/extra/notebooks
 	$(BIN)/python docs/explorer_data.py $(MODELS) docs/_build/extra/explorer
+	$(if $(REPOSITORY),$(BIN)/python docs/published.py docs/_build/extra/published "vae_keras @ git+https://github.com/$(REPOSITORY)")
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d docs/_build/doctrees docs/_build/source docs/_build/html
 	mkdir -p $(dir $(SITE))
 	mv docs/_build/html $(SITE)

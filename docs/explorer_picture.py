@@ -46,7 +46,7 @@ def main():
         frames = [_frame(page, z) for z in _path()]
         browser.close()
     rest = {"append_images": frames[1:], "duration": MILLISECONDS, "loop": 1}
-    frames[0].save(ROOT / "figures/explorer.webp", save_all=True, quality=60, method=6, **rest)
+    frames[0].save(ROOT / "docs/images/explorer.webp", save_all=True, quality=60, method=6, **rest)
 
 
 def _path():

@@ -43,6 +43,12 @@ REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "
 REST_OF_SITE = ("tests/site/test_live.py",)  # the others there need a site that is built
 # imports that take long; none of them starts threads or runs an operation of the backend
 IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
+# what the tests of texts and of lists read
+COPIED += (".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff")
+COPIED += ("CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "environment.yml")
+COPIED += ("docs/api.md", "docs/conf.py", "docs/guides", "docs/images", "docs/pages.py")
+COPIED += ("docs/explorer", "docs/published.py", "requirements.txt", "requirements.lock")
+COPIED += ("docs/live.md", "requirements-site.txt", "requirements-site.lock")
 AT_ONCE = 2
 LIMIT = 1200  # seconds of a run: with some bugs it would never end
 FORK = multiprocessing.get_context("fork")
@@ -100,7 +106,7 @@ def missing_for_site():
 
 def copy_with(bug, folder):
     """Copy to a folder what the tests need, and plant the bug there, if one is given."""
-    for name in COPIED:
+    for name in dict.fromkeys(COPIED):
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)

@@ -1,6 +1,7 @@
 """The recorded long runs: whole, and what their commands give, as a fresh first epoch tells."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,8 +83,13 @@ def said_of(name):
     said += [f"{nll['mean']:.2f}"] if nll["mean"] else []
     said += [f"± {nll['standard_error']:.2f}"] if nll.get("standard_error") else []
     epochs = kept["epochs"] if "epochs" in kept else kept["chosen"]["epoch"]
-    said += [f"| {kept['log'][-1]['seconds'] / 60:.0f} |"]
+    said += [f"| {minutes_of(name)} |"]
     return [*said, f"| {epochs} |", *([kept["date"]] if "date" in kept else [])]
+
+
+def minutes_of(name):
+    kept = json.loads((record.RECORDS / f"{name}.json").read_text())
+    return f"{kept['log'][-1]['seconds'] / 60:.0f}"
 
 
 @pytest.mark.parametrize("name", [*record.RECIPE_OF, "gpu"])
@@ -93,8 +99,18 @@ def test_the_table_of_records_says_what_they_hold(name):
     assert [text for text in said_of(name) if text not in row] == []
 
 
+@pytest.mark.parametrize("name", ["keng2017", "best", "binarized", "gpu"])
+def test_the_readmes_table_of_results_says_what_the_records_hold(name):
+    lines = (BENCHMARKS.parent / "README.md").read_text().splitlines()
+    (row,) = [line for line in lines if f"](benchmarks/records/{name}.json)" in line]
+    said = [text for text in said_of(name) if re.fullmatch(r"[\d.]+|± [\d.]+|\| \d+ \|", text)]
+    said.remove(f"| {minutes_of(name)} |")
+    assert len(said) >= 3
+    assert [text for text in said if text not in row] == []
+
+
 def figures_of(name):
-    """The figures of a record that the README quotes, as it prints them."""
+    """The figures of a record that the guide to the results quotes, as it prints them."""
     kept = json.loads((record.RECORDS / f"{name}.json").read_text())
     end = kept["log"][-1]
     if name == "gpu":
@@ -107,8 +123,8 @@ def figures_of(name):
 
 
 @pytest.mark.parametrize("name", [*record.RECIPE_OF, "gpu"])
-def test_the_readme_quotes_the_records(name):
-    text = (BENCHMARKS.parent / "README.md").read_text()
+def test_the_guide_quotes_the_records(name):
+    text = (BENCHMARKS.parent / "docs/guides/results.md").read_text()
     assert [figure for figure in figures_of(name) if figure not in text] == []
 
 

@@ -25,6 +25,10 @@ def load_mnist() -> Pairs:
     Raises:
         FileNotFoundError: If the data file is missing.
         ValueError: If the data file is damaged or cut short.
+
+    >>> (x_train, y_train), (x_test, y_test) = load_mnist()
+    >>> x_train.shape, y_test[:3].tolist()
+    ((60000, 28, 28, 1), [7, 2, 1])
     """
     try:
         content = MNIST_PATH.read_bytes()
@@ -54,6 +58,9 @@ def binarize(x, seed: int) -> np.ndarray:
 
     Returns:
         float32 array of the shape of `x`, of zeros and ones.
+
+    >>> binarize(np.linspace(0, 1, 4).reshape(1, 2, 2, 1), seed=0).ravel()[[0, -1]].tolist()
+    [0.0, 1.0]
     """
     x = np.asarray(x)
     check_images(x)

@@ -37,6 +37,14 @@ class VAE(ModelOfImages):
 
     Raises:
         ValueError: If encoder and decoder do not fit together, or an argument is out of range.
+
+    >>> x, z = keras.Input((8, 8, 1)), keras.Input((2,))
+    >>> pixels = keras.layers.Flatten()(x)
+    >>> q = keras.layers.Dense(2)(pixels), keras.layers.Dense(2)(pixels)
+    >>> logits = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(z))
+    >>> vae = VAE(keras.Model(x, q), keras.Model(z, logits))
+    >>> vae.sample(3, seed=0).shape
+    (3, 8, 8, 1)
     """
 
     def __init__(
@@ -217,6 +225,10 @@ class ConvVAE(VAE):
 
     Raises:
         ValueError: If an argument is not as above; the message names it.
+
+    >>> vae = ConvVAE(latent_dim=2, image_shape=(8, 8, 1))
+    >>> vae.elbo(np.zeros((3, 8, 8, 1))).shape  # nats of each image
+    (3,)
     """
 
     def __init__(

@@ -9,7 +9,11 @@ from vae_keras._schedule import RiseAndFall
 
 
 class Recipe(NamedTuple):
-    """How long to train, in what batches, and the highest learning rate."""
+    """How long to train, in what batches, and the highest learning rate.
+
+    >>> RECIPES["default"]
+    Recipe(epochs=9, batch_size=256, learning_rate=0.02)
+    """
 
     epochs: int
     batch_size: int
@@ -35,6 +39,9 @@ def fit_options(recipe: str, num_images: int, batch_size: int | None = None) -> 
     the ten steps that 60 images would make, not even the averages of batch normalisation have
     arrived, and after ten passes an epoch the model knows them by heart, and no others. A
     `batch_size` that is given stays, and the steps are as many as without it, or one pass takes.
+
+    >>> fit_options("default", num_images=60_000)
+    {'epochs': 9, 'batch_size': 256}
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
@@ -67,6 +74,10 @@ def make_optimizer(
         constant: Keep to a third of the recipe's highest rate, for callbacks that set the rate
             themselves, as `ReduceLROnPlateau` and `LearningRateScheduler`: at a schedule Keras
             raises a `TypeError`.
+
+    >>> options = fit_options("default", num_images=60_000)
+    >>> make_optimizer("default", 60_000, **options).name
+    'adam'
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
@@ -86,6 +97,10 @@ class KLWarmUp(keras.callbacks.Callback):
     Epoch 0 has the weight 0, epoch `epochs` and all after it `beta`. It is logged as "beta";
     `val_loss` has the same weight, so losses of different epochs are not alike while it rises:
     `EarlyStopping` should begin after it, with `start_from_epoch=epochs`.
+
+    >>> callbacks = [KLWarmUp(epochs=3, beta=0.5)]  # of `fit`
+    >>> callbacks[0].epochs, callbacks[0].beta
+    (3, 0.5)
     """
 
     def __init__(self, epochs: int, beta: float = 1.0):

@@ -45,6 +45,9 @@ def draw_latents(n: int, latent_dim: int, seed=None, prior: MixturePrior | None 
 
     Returns:
         float32 array (n, latent_dim).
+
+    >>> draw_latents(2, latent_dim=3, seed=0).shape
+    (2, 3)
     """
     check_count(n, "n")
     if prior is None:
@@ -67,6 +70,11 @@ def fit_mixture_prior(z_mean, z_log_var, n_components: int = 40, seed: int = 0) 
 
     Returns:
         A `MixturePrior` over all latents, for `VAE.sample`. A `ValueError` says if none is in use.
+
+    >>> z_mean = np.random.default_rng(0).choice([-3.0, 3.0], (100, 2))
+    >>> prior = fit_mixture_prior(z_mean, np.full((100, 2), -4.0), n_components=4)
+    >>> prior.means.shape
+    (4, 2)
     """
     from sklearn.mixture import GaussianMixture  # here, so that importing the package stays fast
 
@@ -96,6 +104,9 @@ def interpolate(z_start, z_end, num_steps: int, spherical: bool = False) -> np.n
 
     Returns:
         Array (num_steps, latent_dim).
+
+    >>> interpolate([0.0, 0.0], [1.0, 2.0], num_steps=3).tolist()
+    [[0.0, 0.0], [0.5, 1.0], [1.0, 2.0]]
     """
     z_start = np.asarray(z_start)
     z_end = np.asarray(z_end)
@@ -119,6 +130,9 @@ def manifold_grid(num_rows: int) -> np.ndarray:
 
     Each cell holds the same mass. Returns an array (num_rows ** 2, 2), row by row from the top:
     z_1 grows to the right, z_2 upwards.
+
+    >>> manifold_grid(2).round(2).tolist()
+    [[-0.67, 0.67], [0.67, 0.67], [-0.67, -0.67], [0.67, -0.67]]
     """
     from scipy.stats import norm  # here, so that importing the package stays fast
 

@@ -121,3 +121,25 @@ def test_the_search_knows_words_of_the_prose_and_titles():
     index = json.loads((SITE / "searchindex.js").read_text()[len("Search.setIndex(") : -1])
     assert "reparameter" in index["terms"] or "reparameter" in index["titleterms"]
     assert len(index["docnames"]) == len(PAGES) - 2  # all but the index and the search page itself
+
+
+@pytest.mark.parametrize("name", ["map", "goals", "exercises", "api"])
+def test_a_page_that_is_made_from_the_sources_is_there(name):
+    article = read(SITE / f"{name}.html").find("article")
+    text = article.get_text()
+    known = {
+        "map": "equals traces products and determinants",
+        "goals": "What you need to know.",
+        "exercises": "Answer.",
+        "api": "fit_mixture_prior",
+    }
+    assert known[name] in text
+    prose = "\n".join(part.get_text() for part in article.select("p, td, li"))
+    assert re.findall(r".*(?:`|\*\*(?! 2)).*", prose) == []  # Markdown that was not understood
+
+
+def test_only_a_site_of_a_repository_leads_to_colab_and_binder():
+    links = [link["href"] for page in PAGES for link in read(page).find_all("a", href=True)]
+    hosts = {urlsplit(link).netloc for link in links}
+    assert not hosts & {"colab.research.google.com", "mybinder.org"}
+    assert not (SITE / "published").exists()

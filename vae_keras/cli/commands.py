@@ -8,7 +8,7 @@ import numpy as np
 from vae_keras import plots
 from vae_keras._checks import check_images, check_sigma, is_integer
 from vae_keras._files import atomic_path, check_writable
-from vae_keras.cli import report, runs
+from vae_keras.cli import course, report, runs
 from vae_keras.cli.figures import draw_figures
 from vae_keras.cli.quiet import quiet_stderr
 from vae_keras.data import load_mnist
@@ -132,6 +132,12 @@ def export(seed, output, model, format):
         }
     results = {f"{part}_difference": float(f"{gap:.1g}") for part, gap in gaps.items()}
     return {**results, "files": [str(path) for path in paths.values()]}
+
+
+def notebooks(folder, student):
+    """Lay the notebooks into a folder."""
+    files = course.lay(folder, student)
+    return {"notebooks": sum(file.endswith(".ipynb") for file in files), "files": files}
 
 
 def _load(data, image_size, background, bernoulli):

@@ -1,4 +1,4 @@
-"""The command line: `python -m vae_keras figures | train | sample | evaluate | export`."""
+"""The command line: `vae-keras figures | train | sample | evaluate | export | notebooks`."""
 
 import argparse
 import contextlib
@@ -89,17 +89,23 @@ def _parser():
     _add_sample(subparsers)
     _add_evaluate(subparsers)
     _add_export(subparsers)
+    _add_notebooks(subparsers)
     return parser
 
 
 def _add(subparsers, name, does, output, output_help):
+    add = _add_command(subparsers, name, does)
+    add("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
+    add("--output", default=output, help=output_help)
+    return add
+
+
+def _add_command(subparsers, name, does):
     formatter = argparse.ArgumentDefaultsHelpFormatter
     command = subparsers.add_parser(
         name, help=does, description=does, allow_abbrev=False, formatter_class=formatter
     )
     add = command.add_argument
-    add("--seed", type=_seed, default=0, help="fixes weights, noise and shuffling")
-    add("--output", default=output, help=output_help)
     add("--json", action="store_true", help="print the results as JSON")
     add("--traceback", action="store_true", help="show where an error was raised, not one line")
     return add
@@ -157,3 +163,10 @@ def _add_export(subparsers):
     add = _add(subparsers, "export", does, "exported", "folder for the two files")
     add("model", help="a saved .keras file")
     add("--format", choices=("onnx",), default="onnx", help="of the files: ONNX")
+
+
+def _add_notebooks(subparsers):
+    does = "lay the notebooks, and the records that they read, into a folder"
+    add = _add_command(subparsers, "notebooks", does)
+    add("folder", metavar="DIR", help="made if it is not there; no changed file is replaced")
+    add("--student", action="store_true", help="leave out the answers to the exercises")

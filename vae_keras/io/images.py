@@ -52,6 +52,10 @@ def load_images(path, image_size=None, background="white") -> np.ndarray:
         FileNotFoundError: If there is nothing at `path`, or no image file in the folder.
         ValueError: If a file is damaged, unpacks to more than 8 GiB or holds something else, the
             image files differ in size, or an argument is not as above; the message names it.
+
+    >>> np.save("mine.npy", np.full((5, 8, 8), 255, "uint8"))
+    >>> load_images("mine.npy").shape
+    (5, 8, 8, 1)
     """
     splits = load_splits(path, image_size, background)
     surprises = {what: n for what, n in splits.notes.items() if what not in ROUTINE}

@@ -26,6 +26,10 @@ def load_vae(path) -> VAE:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, declares networks larger than its weights, holds no VAE,
             or needs a class that is not registered; the message names it.
+
+    >>> ConvVAE(latent_dim=2, image_shape=(8, 8, 1)).save("vae.keras")
+    >>> load_vae("vae.keras").latent_dim
+    2
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model file {path}.")
