@@ -93,7 +93,7 @@ mutants: .venv/site  ## Plant each bug of tests/mutants.toml in a copy, and see 
 site: .venv/site docs/node_modules/.package-lock.json $(MODELS)/vae.keras $(MODELS)/vae_2_latents.keras  ## Build the site into site/
 	rm -rf $(SITE) docs/_build/source docs/_build/static docs/_build/extra docs/_build/html
 	mkdir -p docs/_build/source/vae_keras docs/_build/static/mathjax/fonts/mathjax-newcm-font docs/_build/extra/explorer docs/_build/extra/notebooks
-	cp -R notebooks figures benchmarks docs/explorer docs/guides docs/images LICENSE CITATION.cff Makefile .github docs/_build/source
+	cp -R notebooks figures benchmarks docs/live.md docs/explorer docs/guides docs/images LICENSE CITATION.cff Makefile .github docs/_build/source
 	cp vae_keras/MNIST_NOTICE.md docs/_build/source/vae_keras
 	cp README.md docs/_build/source/index.md
 	cd docs/node_modules/mathjax && cp -R LICENSE tex-chtml.js a11y input sre ui ../../_build/static/mathjax

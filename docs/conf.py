@@ -55,6 +55,7 @@ CONTENTS = """
 :hidden:
 :caption: Touch it
 explorer/index
+live
 ```
 ```{toctree}
 :hidden:
