@@ -83,7 +83,7 @@ def _add_contents(app, docname, source):
     The links of both are those of the repository, where the explorer lies in docs/.
     """
     if docname == root_doc:
-        text = source[0].replace("on the [site](#the-site) you drag", "drag")
+        text = source[0].replace("on the [site](#the-site) you draw", "draw")
         text = text.replace("](docs/", "](")
         source[0] = text + CONTENTS
     elif docname.startswith("notebooks/"):

@@ -35,8 +35,7 @@ export async function startDrawing() {
 
 async function loadModel(model) {
   await load(model);
-  now.facts = await facts(model);
-  now.model = model;
+  Object.assign(now, { model, facts: await facts(model), q: null }); // what was shown is not this model's
   const { used, distance, sorted } = now.facts;
   $("#exact").textContent = `This model's weights are rounded. Over ${sorted.length} test digits that moves −ELBO by ` +
     `${shown(distance.mean, 3)} nats on average, and by ${shown(distance.most, 3)} at most, from the model before rounding.`;
@@ -149,6 +148,7 @@ async function compute() {
   const epsilons = Array.from({ length: DRAWS }, () => random.normal(q.zMean.length));
   const z = epsilons.map((epsilon) => maths.drawZ(q, epsilon)); // Equation 13
   const [atMean, ...logits] = await decode(model, [q.zMean, ...z]); // Equation 5
+  if (model !== now.model) return; // it was changed in between, and what it makes of the drawing comes next
   const costs = logits.map((one) => -maths.logLikelihood(image, one));
   const kl = maths.klPerLatent(q); // Equation 14
   const terms = { reconstruction: maths.mean(costs), kl: maths.klOf(q), error: maths.errorOf(costs), floor: maths.floorOf(image) };
@@ -226,6 +226,7 @@ let running = null;
 function stopSum() {
   running = null;
   $("#sum").textContent = "Draw more and more";
+  $("#evidence-numbers").removeAttribute("aria-busy");
 }
 
 async function toggleSum() {
@@ -235,6 +236,7 @@ async function toggleSum() {
   const own = running = {}, tally = now.tally = new maths.Tally(maths.klOf(q));
   now.steps = [];
   $("#sum").textContent = "Stop";
+  $("#evidence-numbers").setAttribute("aria-busy", true); // a screen reader hears the last numbers alone
   while (running === own && tally.count < MOST) {
     const epsilons = Array.from({ length: BATCH }, () => random.normal(q.zMean.length)), z = epsilons.map((epsilon) => maths.drawZ(q, epsilon));
     const logits = await decode(model, z);
@@ -248,12 +250,11 @@ async function toggleSum() {
   }
   showSum(tally);
   if (running === own) stopSum();
-  whenItRests($("#evidence-numbers").textContent);
 }
 
 function showSum(tally) {
   drawEvidence($("#evidence"), now.steps, MOST);
   const { count, negativeElbo, logEvidence, largestShare } = tally;
-  $("#evidence-numbers").textContent = `M = ${count}: −log P(X) ${shown(-logEvidence)} nats, −ELBO ${shown(negativeElbo)}; the gap is ${shown(negativeElbo + logEvidence)}. ` +
+  $("#evidence-numbers").textContent = `M = ${count}: −log P(X) ${shown(-logEvidence)} nats, −ELBO ${shown(negativeElbo)}; the gap is ${shown(negativeElbo + logEvidence, 2)}. ` +
     `The largest of the ${count} terms makes ${shown(100 * largestShare, 0)} % of the sum.`;
 }

@@ -193,8 +193,8 @@ const side = (x, width) => (x < 70 ? "start" : x > width - 70 ? "end" : "middle"
 export function drawEvidence(svg, steps, most) {
   const width = begin(svg, 250), [left, right, top, bottom] = [52, width - 14, 16, 200];
   const values = steps.flatMap(([, elbo, evidence]) => [elbo, evidence]);
-  const spread = Math.max(2, Math.max(...values) - Math.min(...values));
-  const low = Math.min(...values) - 0.1 * spread, high = Math.max(...values) + 0.1 * spread;
+  const spread = Math.max(2, 1.2 * (Math.max(...values) - Math.min(...values))); // less than two nats is shown as little
+  const low = (Math.max(...values) + Math.min(...values) - spread) / 2, high = low + spread;
   const x = (m) => left + ((right - left) * Math.log(m)) / Math.log(most), y = (nats) => bottom - ((bottom - top) * (nats - low)) / (high - low);
   for (const nats of ticks(low, high, 5)) {
     line(svg, left, y(nats), right, y(nats), "#e4e4e4");

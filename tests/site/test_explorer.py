@@ -661,7 +661,7 @@ def test_log_p_comes_down_to_the_integral(page):
     assert steps[-1, 0] == 2000
     assert (np.diff(steps[:, 0]) > 0).all()
     said = page.text_content("#evidence-numbers").replace("−", "-")
-    count, log_evidence, elbo, gap = (float(n) for n in re.findall(r"-?\d+(?:\.\d)?", said)[:4])
+    count, log_evidence, elbo, gap = (float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)[:4])
     # the standard error of the estimate, from the weights on the grid
     log_q = stats.norm.logpdf(near, q["zMean"], s).sum(axis=1)
     log_second = special.logsumexp(2 * log_joint - log_q) + 2 * np.log(step) - 2 * exact

@@ -262,6 +262,18 @@ def test_axe_finds_no_serious_fault(looked_at, scheme):
     assert serious == {}
 
 
+def test_the_post_live_brings_its_seven_figures_to_life(page):
+    page.goto("live.html")
+    page.wait_for_function(
+        "document.querySelectorAll('.live-numbers span:first-child').length == 7"
+    )
+    assert page.locator(".live").count() == page.locator("[class*=tag_live-]").count() == 7
+    assert "needs JavaScript" not in page.inner_text("article")
+    for width in (360, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        eventually(functools.partial(nothing_overflows, page, width))
+
+
 # ---- The explorer
 
 
