@@ -46,6 +46,7 @@ async function loadModel(model) {
 
 async function changeModel(model) {
   const before = now.model;
+  clearTimeout(resting);
   say("draw", `Loading the model with ${NAMES[model]}.`);
   try {
     await loadModel(model);
@@ -240,7 +241,7 @@ async function toggleSum() {
   while (running === own && tally.count < MOST) {
     const epsilons = Array.from({ length: BATCH }, () => random.normal(q.zMean.length)), z = epsilons.map((epsilon) => maths.drawZ(q, epsilon));
     const logits = await decode(model, z);
-    if (q !== now.q) return; // another drawing came in between
+    if (tally !== now.tally || q !== now.q) return; // another sum or drawing came in between
     logits.forEach((one, m) => {
       tally.add(maths.logLikelihood(image, one), maths.logRatio(q, epsilons[m], z[m]));
       if (tally.count < BATCH || tally.count % BATCH === 0) now.steps.push([tally.count, tally.negativeElbo, -tally.logEvidence]);
@@ -248,6 +249,7 @@ async function toggleSum() {
     if (!still) showSum(tally);
     await new Promise(requestAnimationFrame);
   }
+  if (tally !== now.tally || q !== now.q) return;
   showSum(tally);
   if (running === own) stopSum();
 }
