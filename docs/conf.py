@@ -65,6 +65,7 @@ CONTENTS = """
 :hidden:
 :caption: Touch it
 explorer/index
+live
 ```
 ```{toctree}
 :hidden:

@@ -9,25 +9,27 @@ addEventListener("load", mark);
 addEventListener("resize", mark);
 
 // A cell with the tag live-NAME shows its still, until live/NAME.js has put a figure that moves in its place;
-// with the tag still-stays too, the still shows something else, and stands below the figure.
+// with the tag still-stays too, the still shows something else, and stands below the figure. Where there is none, all is replaced.
 for (const cell of document.querySelectorAll("[class*='tag_live-']")) bringToLife(cell);
 
 async function bringToLife(cell) {
   const [, name] = cell.className.match(/tag_live-(\w+)/);
   const still = cell.querySelector(".cell_output figure");
   const place = document.createElement("div");
-  still.before(place);
+  if (still) still.before(place);
+  else cell.replaceChildren(place);
   try {
     const figure = await import(`./live/${name}.js`);
     figure.mount(place);
     if (!cell.matches(".tag_still-stays")) fold(still);
   } catch (error) {
-    place.textContent = `The figure that moves could not be loaded; this is its still. (The browser says: ${error.message})`;
+    place.textContent = `The figure that moves could not be loaded${still ? "; this is its still" : ""}. (The browser says: ${error.message})`;
   }
 }
 
 // The text speaks of the still too, so it stays within reach.
 function fold(still) {
+  if (!still) return;
   const details = document.createElement("details"), summary = document.createElement("summary");
   summary.textContent = "The still picture that the code draws";
   still.replaceWith(details);

@@ -3,11 +3,11 @@
 Usage: run_mutants.py [NAME...]
 
 The test that is expected to see a bug runs first; if it passes, the other unit tests run, or for a
-bug of the live figures the others of these. The bugs of published tutorials, peers_*, must be seen
-by a notebook too. The exit code is 1 if one is not.
+bug of the live figures and the explorer the others of these. The bugs of published tutorials,
+peers_*, must be seen by a notebook too. The exit code is 1 if one is not.
 
-The bugs of the live figures need npm's packages and Chromium. Where these are not, they are left
-out and the last line says how many; one that is named is an error, and each with
+The bugs of the live figures and the explorer need npm's packages and Chromium. Where these are not,
+they are left out and the last line says how many; one that is named is an error, and each with
 VAE_KERAS_NEED_SITE=1.
 
 To import TensorFlow takes longer than most tests. So this process imports what the tests need, all
@@ -36,11 +36,12 @@ from threads import ONE_THREAD  # noqa: E402
 
 TABLE = ROOT / "tests" / "mutants.toml"
 COPIED = ("vae_keras", "tests", "notebooks", "benchmarks", "pyproject.toml", "nbval_within.py")
-COPIED += ("docs/live", "docs/site.js", "docs/site.css")
+COPIED += ("docs/explorer", "docs/live", "docs/site.js", "docs/site.css")
 NODE_MODULES = "docs/node_modules"  # the copy has a link to them
 # the quick ones first, since the first failure ends a run
 REST = ("tests/test_nbval_within.py", "tests/lesson", "tests/io", "tests/cli", "tests/faults")
-REST_OF_SITE = ("tests/site/test_live.py",)  # the others there need a site that is built
+# the others there need a site that is built
+REST_OF_SITE = ("tests/site/test_live.py", "tests/site/test_explorer.py")
 # imports that take long; none of them starts threads or runs an operation of the backend
 IMPORTED = ("keras", "scipy.stats", "sklearn.manifold", "matplotlib.figure", "nbformat")
 # what the tests of texts and of lists read
@@ -100,6 +101,7 @@ def missing_for_site():
         "Chromium (apt-get install chromium)": shutil.which("chromium"),
         "playwright (make mutants)": importlib.util.find_spec("playwright"),
         "npm's packages (make mutants, where npm is)": (ROOT / NODE_MODULES).is_dir(),
+        "onnx (make mutants)": importlib.util.find_spec("onnx"),
     }
     return [what for what, is_there in there.items() if not is_there]
 
@@ -277,7 +279,7 @@ def left_out(bugs, must_run):
     missing = missing_for_site()
     found = [bug for bug in bugs if missing and is_of_the_site(bug)]
     if found and must_run:
-        sys.exit(f"The bugs of the live figures need what is not here: {', '.join(missing)}.")
+        sys.exit(f"The bugs that a browser sees need what is not here: {', '.join(missing)}.")
     return found
 
 

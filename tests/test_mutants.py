@@ -37,7 +37,7 @@ OF_LESSON = {"name": "of_lesson", "test": "tests/lesson/test_layers.py::test_a"}
 
 
 @pytest.mark.parametrize(
-    ("bug", "rest"), [(OF_SITE, ("tests/site/test_live.py",)), (OF_LESSON, run_mutants.REST)]
+    ("bug", "rest"), [(OF_SITE, run_mutants.REST_OF_SITE), (OF_LESSON, run_mutants.REST)]
 )
 def test_a_bug_that_survives_meets_the_other_tests_that_could_see_it(bug, rest, monkeypatch):
     runs = []

@@ -79,8 +79,8 @@ def test_style_sheets_load_only_what_is_there():
 def test_the_front_page_leads_to_the_explorer_and_to_the_notebooks_in_the_order_of_the_post():
     navigation = read(SITE / "index.html").find(class_="sidebar-tree")
     addresses = [link["href"] for link in navigation.find_all("a")]
-    assert addresses[0] == "explorer/index.html"
-    assert addresses[1 : 1 + len(NOTEBOOKS)] == [
+    assert addresses[:2] == ["explorer/index.html", "live.html"]
+    assert addresses[2 : 2 + len(NOTEBOOKS)] == [
         f"notebooks/{path.stem}.html" for path in NOTEBOOKS
     ]
 
@@ -107,6 +107,25 @@ def test_equations_reach_mathjax_as_they_are_written(path):
     written = [f"\\[{equation}\\]" for equation in re.findall(r"\$\$(.*?)\$\$", prose, re.DOTALL)]
     shown = [equation.get_text() for equation in of_the_notebook(path).select("div.math")]
     assert [re.sub(r"\s", "", one) for one in shown] == [re.sub(r"\s", "", one) for one in written]
+
+
+def test_the_post_live_has_its_fourteen_equations_and_each_figure_with_its_notebook():
+    page = read(SITE / "live.html")
+    tags = re.findall(r"\\tag\{(\d+)\}", "".join(one.get_text() for one in page.select("div.math")))
+    assert tags == [str(number) for number in range(1, 15)]
+    built = {
+        tag: path.stem
+        for path in NOTEBOOKS
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for tag in cell["metadata"].get("tags", [])
+        if tag.startswith("live-")
+    }
+    figures = page.select("[class*=tag_live-]")
+    linked = {
+        figure["class"][-1].removeprefix("tag_"): figure.find_next("a")["href"]
+        for figure in figures
+    }
+    assert linked == {tag: f"notebooks/{stem}.html" for tag, stem in built.items()}
 
 
 def test_equations_are_set_by_what_comes_with_the_site():
