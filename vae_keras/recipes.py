@@ -76,8 +76,8 @@ def make_optimizer(
             raises a `TypeError`.
 
     >>> options = fit_options("default", num_images=60_000)
-    >>> make_optimizer("default", 60_000, **options).name
-    'adam'
+    >>> make_optimizer("default", 60_000, **options).beta_1
+    0.8
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)}; got {recipe!r}.")
