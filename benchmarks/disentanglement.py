@@ -12,13 +12,12 @@ stopped, it holds the runs so far. It is made on committed code alone; trials go
 
 import argparse
 import itertools
-import sys
 import time
 
 import keras
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
-from record import check_committed, commit_of_code, machine, parse_trial, write_record
+from record import origin_of, parse_trial, record_runs
 from scipy.special import entr
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -139,6 +138,13 @@ def by_factor(values):
     return {name: round(float(value), 4) for name, value in zip(NUM_VALUES, values, strict=True)}
 
 
+def run(factors, shapes, seed, beta, epochs):
+    """Train on the first half of the shapes, and judge on the second."""
+    vae, seconds = train(shapes[: len(shapes) // 2], seed, beta, epochs)
+    said = {"seed": seed, "beta": beta, "epochs": epochs, "seconds": round(seconds, 1)}
+    return {**said, **judge(vae, factors, shapes)}
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -147,28 +153,19 @@ def main():
     of_one = f"of a training (default: {EPOCHS}); the control takes twice as many"
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=of_one)
     options = parse_trial(parser)
-    commit = commit_of_code()
-    check_committed(commit, options.output)
-    start = time.perf_counter()
+    origin = origin_of(options.output)
     factors, shapes = (array[: options.images] for array in make_shapes())
     record = {
-        "command": f"python benchmarks/disentanglement.py {' '.join(sys.argv[1:])}".strip(),
-        "commit": commit,
-        **machine(),
+        **origin,
         "images": len(shapes) // 2,
         "batch_size": BATCH_SIZE,
         "latent_dim": LATENT_DIM,
         "read_from_pixels": read(shapes.reshape(len(shapes), -1), factors),
-        "runs": [],
     }
     ways = [*((beta, options.epochs) for beta in BETAS), (1, 2 * options.epochs)]
-    for seed, (beta, epochs) in itertools.product(range(options.seeds), ways):
-        vae, seconds = train(shapes[: len(shapes) // 2], seed, beta, epochs)
-        run = {"seed": seed, "beta": beta, "epochs": epochs, "seconds": round(seconds, 1)}
-        record["runs"].append({**run, **judge(vae, factors, shapes)})
-        record["minutes"] = round((time.perf_counter() - start) / 60, 1)
-        print(record["runs"][-1], flush=True)
-        write_record(record, "disentanglement", options.output)
+    ways = itertools.product(range(options.seeds), ways)
+    runs = (run(factors, shapes, seed, *way) for seed, way in ways)
+    record_runs(record, runs, "disentanglement", options.output)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 `python benchmarks/good_values.py` answers "is my loss normal?": it trains the default network by
 the recipe "fast", and a small dense network, that of notebook 13, for as many epochs with three
-seeds. Binarised images are drawn anew in each epoch. Then it makes four logs for an exercise of
-notebook 13: three of them with a mistake.
+seeds. Binarised images are drawn anew in each epoch. Before that it makes four logs for an exercise
+of notebook 13: three of them with a mistake.
 
 The record is benchmarks/records/good_values.json. It is written after each run: if it is stopped,
 it holds the runs so far. It is made on committed code alone; trials go to another folder, --output.
@@ -15,7 +15,7 @@ import time
 import keras
 import numpy as np
 from keras import layers, ops
-from record import build, check_committed, commit_of_code, machine, parse_trial, write_record
+from record import build, origin_of, parse_trial, record_runs
 
 from vae_keras import RECIPES, VAE, binarize, load_mnist
 from vae_keras.evaluation import loss_floor, mean_image_loss, standard_error
@@ -131,17 +131,11 @@ def main():
     quick = "train the dense network alone, with one seed: a trial"
     parser.add_argument("--quick", action="store_true", help=quick)
     options = parse_trial(parser)
-    if options.quick and not options.images:
-        parser.error("--quick makes a trial: give it --images, and a folder with --output FOLDER.")
-    commit = commit_of_code()
-    check_committed(commit, options.output)
-    start = time.perf_counter()
+    origin = origin_of(options.output)
     (x_train, _), (x_test, _) = load_mnist()
     images = x_train[: options.images], x_test[: options.images]
     record = {
-        "command": "python benchmarks/good_values.py",
-        "commit": commit,
-        **machine(),
+        **origin,
         "epochs": EPOCHS,
         "recipe": "fast",
         "dense": {"rate": DENSE_RATE, "batch_size": DENSE_BATCH},
@@ -151,15 +145,11 @@ def main():
             "binarised": round(mean_image_loss(images[0], binarize(images[1], seed=0)), 2),
         },
         "diagnose": logs_to_diagnose(images[0]),
-        "runs": [],
     }
-    runs = [("dense", *which) for which in DENSE if which[2] == 0 or not options.quick]
-    runs += [] if options.quick else [("default", *which) for which in DEFAULT]
-    for which in runs:
-        record["runs"].append(run(*which, *images))
-        record["minutes"] = round((time.perf_counter() - start) / 60, 1)
-        print(record["runs"][-1], flush=True)
-        write_record(record, "good_values", options.output)
+    wanted = [("dense", *which) for which in DENSE if which[2] == 0 or not options.quick]
+    wanted += [] if options.quick else [("default", *which) for which in DEFAULT]
+    runs = (run(*which, *images) for which in wanted)
+    record_runs(record, runs, "good_values", options.output)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 import keras
 import numpy as np
 from keras import layers, ops
-from record import check_committed, commit_of_code, machine, parse_trial, write_record
+from record import origin_of, parse_trial, record_runs
 
 from vae_keras import VAE, binarize, load_mnist
 from vae_keras.evaluation import standard_error
@@ -165,29 +165,17 @@ def main():
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default: {SEEDS})")
     parser.add_argument("--quick", action="store_true", help="two rounds of 5 steps, for a trial")
     options = parse_trial(parser)
-    commit = commit_of_code()
-    check_committed(commit, options.output)
-    if options.quick and not options.images:
-        parser.error("--quick makes a trial, and no record: say how many --images.")
-    words = f" --seeds {options.seeds}" if options.seeds != SEEDS else ""
     record = {
-        "command": f"python benchmarks/importance_weighted.py{words}",
-        "commit": commit,
-        **machine(),
+        **origin_of(options.output),
         "network": f"784-{HIDDEN}-{HIDDEN}-{LATENTS}",
         "batch_size": BATCH_SIZE,
         "images_scored": SCORED,
         "seconds_are": "of processor time in training, of all cores together",
-        "runs": [],
     }
     sizes = (2, 5, (2, 4)) if options.quick else (ROUNDS, STEPS_OF_ROUND, NLL_DRAWS)
-    start = time.perf_counter()
-    for seed in range(options.seeds):
-        for entry in runs_of(seed, options.images, *sizes):
-            record["runs"].append(entry)
-            record["minutes"] = round((time.perf_counter() - start) / 60, 1)
-            print(entry, flush=True)
-            write_record(record, "importance_weighted", options.output)
+    seeds = range(options.seeds)
+    runs = (run for seed in seeds for run in runs_of(seed, options.images, *sizes))
+    record_runs(record, runs, "importance_weighted", options.output)
 
 
 def runs_of(seed, num_images, rounds, steps, nll_draws):

@@ -9,12 +9,13 @@ it holds the runs so far. It is made on committed code alone; trials go to anoth
 """
 
 import argparse
+import itertools
 import time
 
 import keras
 import numpy as np
 from keras import ops
-from record import build, check_committed, commit_of_code, machine, parse_trial, write_record
+from record import build, origin_of, parse_trial, record_runs
 
 from vae_keras import RECIPES, ConvVAE, fit_mixture_prior, load_mnist
 from vae_keras.evaluation import sample_quality, standard_error, train_classifier
@@ -159,27 +160,14 @@ def main():
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default: {SEEDS})")
     options = parse_trial(parser)
-    commit = commit_of_code()
-    check_committed(commit, options.output)
-    start = time.perf_counter()
+    origin = origin_of(options.output)
     (x_train, y_train), (x_test, _) = load_mnist()
     images = x_train[: options.images], x_test[: options.images]
     classifier = train_classifier(images[0], y_train[: options.images], epochs=3, seed=0)
-    words = f" --seeds {options.seeds}" if options.seeds != SEEDS else ""
-    record = {
-        "command": f"python benchmarks/learned_prior.py{words}",
-        "commit": commit,
-        **machine(),
-        "recipe": "fast",
-        "components": COMPONENTS,
-        "runs": [],
-    }
-    for how in (with_learned_prior, with_standard_prior):
-        for seed in range(options.seeds):
-            record["runs"].append(how(seed, images, classifier))
-            record["minutes"] = round((time.perf_counter() - start) / 60, 1)
-            print(record["runs"][-1], flush=True)
-            write_record(record, "learned_prior", options.output)
+    record = {**origin, "recipe": "fast", "components": COMPONENTS}
+    ways = itertools.product((with_learned_prior, with_standard_prior), range(options.seeds))
+    runs = (train_and_judge(seed, images, classifier) for train_and_judge, seed in ways)
+    record_runs(record, runs, "learned_prior", options.output)
 
 
 if __name__ == "__main__":

@@ -254,11 +254,10 @@ def make_record(name, output=RECORDS, num_images=None, epochs=None):
         epochs: What to take instead of the recipe's own.
     """
     start = time.perf_counter()
-    commit = commit_of_code()
-    check_committed(commit, output)
+    origin = origin_of(output)
     epochs = epochs or RECIPES[RECIPE_OF[name]].epochs
     vae, x_train, x_test = prepare(name, num_images, epochs)
-    record = _begin(name, commit, epochs, vae)
+    record = _begin(name, origin, epochs, vae)
     record["first_steps"] = first_steps(name, num_images=num_images, epochs=epochs)
 
     def write(log):
@@ -288,13 +287,22 @@ def check_committed(commit, output, kept=None):
         sys.exit(f"A record must name the commit that it was made on, and {changed}: {how}.")
 
 
-def _begin(name, commit, epochs, vae):
+def origin_of(output):
+    """What every record begins with: the command, the commit and the machine.
+
+    Ends the program if the code is of no commit, and the folder is that of the records.
+    """
+    commit = commit_of_code()
+    check_committed(commit, output)
+    words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"command": f"python benchmarks/{words}", "commit": commit, **machine()}
+
+
+def _begin(name, origin, epochs, vae):
     """What a record says before the first epoch."""
     recipe = RECIPE_OF[name]
     return {
-        "command": f"python benchmarks/record.py {' '.join(sys.argv[1:])}",
-        "commit": commit,
-        **machine(),
+        **origin,
         "recipe": recipe,
         "epochs": epochs,
         "batch_size": RECIPES[recipe].batch_size,
@@ -329,8 +337,7 @@ def score(name, output=RECORDS, num_images=None):
     What was scored before a stop is in NAME_nats.npz, and is not scored again. The means go into
     the record.
     """
-    commit = commit_of_code()
-    check_committed(commit, output)
+    origin = origin_of(output)
     vae, _, x = prepare(name, num_images)
     load_kept(vae, output / f"{name}.npz")
     path = output / f"{name}_nats.npz"
@@ -353,7 +360,7 @@ def score(name, output=RECORDS, num_images=None):
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
     record["nll"] = {"num_samples": NLL_SAMPLES, **summary(nats["nll"])}
     record["neg_elbo"] = {"num_samples": 10, **summary(nats["neg_elbo"])}
-    record["scored"] = {"commit": commit, **machine()}
+    record["scored"] = origin
     write_record(record, name, output)
 
 
@@ -368,6 +375,23 @@ def write_record(record, name, output):
     """Write a record as JSON, whole or not at all."""
     with atomic_path(output / f"{name}.json") as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def record_runs(record, runs, name, output):
+    """Train one run after the other, and write the record after each.
+
+    Args:
+        record: The dict to which "runs" and "minutes" are added.
+        runs: An iterable that makes each run, a dict, when it is asked for it.
+        name, output: As for `write_record`.
+    """
+    start = time.perf_counter()
+    record["runs"] = []
+    for run in runs:
+        record["runs"].append(run)
+        record["minutes"] = round((time.perf_counter() - start) / 60, 1)
+        print(run, flush=True)
+        write_record(record, name, output)
 
 
 def _version(package):
@@ -410,6 +434,8 @@ def parse_trial(parser, *prints_only):
     folder = "folder of the record (default: benchmarks/records)"
     parser.add_argument("--output", type=Path, default=RECORDS, help=folder)
     options = parser.parse_args()
+    if getattr(options, "quick", False) and not options.images:
+        parser.error("--quick makes a trial, and no record: say how many --images.")
     writes = not any(getattr(options, name[2:].replace("-", "_")) for name in prints_only)
     if options.images and writes and options.output.resolve().is_relative_to(RECORDS):
         parser.error("--images makes a trial, and no record: name its folder with --output FOLDER.")

@@ -5,6 +5,7 @@ goals and prerequisites of all notebooks; `exercises.md` their exercises with th
 """
 
 import ast
+import functools
 import json
 import re
 import sys
@@ -53,6 +54,7 @@ def main():
         (folder / name).write_text(make(), encoding="utf-8")
 
 
+@functools.cache
 def read_notebooks():
     """Give the cells of each notebook by its name, as (kind, source, tags)."""
     notebooks = {}

@@ -181,7 +181,7 @@ class TestGoodValues:
         monkeypatch.setattr(sys, "argv", ["good_values.py", "--quick"])
         with pytest.raises(SystemExit):
             good_values.main()
-        assert "give it --images" in capsys.readouterr().err
+        assert "say how many --images" in capsys.readouterr().err
 
     def test_the_mistake_of_its_first_log_is_the_one_that_it_names(self, rng):
         x = rng.random((4, 28, 28, 1), dtype="float32")

@@ -13,11 +13,13 @@ from vae_keras import ConvVAE, binarize, load_mnist
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
+import good_values  # noqa: E402
 import record  # noqa: E402
 
 SAID = {"command", "commit", "tensorflow", "keras", "numpy", "python", "cpu", "cores", "date"}
 # of the order of the images before; they tell of no first steps
 OLD = {"keng2017", "keng2017_error"}
+COMPARISONS = ("learned_prior", "disentanglement", "importance_weighted", "good_values")
 
 
 def steps_to_take_again(name):
@@ -58,19 +60,60 @@ def test_the_reported_loss_of_the_2017_error_lacks_what_the_missing_term_says():
         assert entry["test_loss_reported"] < entry["test_neg_elbo"]
 
 
-def test_the_record_of_the_shapes_is_whole_and_what_its_table_says():
-    kept = json.loads((record.RECORDS / "disentanglement.json").read_text())
-    assert set(kept) >= SAID
-    assert kept["command"] == "python benchmarks/disentanglement.py"
-    assert not kept["commit"].endswith("-dirty")
-    ways = {(run["beta"], run["epochs"]) for run in kept["runs"]}
-    assert ways == {(1, 20), (4, 20), (1, 40)}
-    for seed in range(5):  # each seed once in each way
-        runs = [run for run in kept["runs"] if run["seed"] == seed]
-        assert {(run["beta"], run["epochs"]) for run in runs} == ways
-        assert len(runs) == 3
-    text = (BENCHMARKS / "README.md").read_text()
-    assert f"`{kept['command']}`, {kept['minutes']:.0f} minutes on two busy cores" in text
+class TestComparisons:
+    """The records that notebooks 10 to 13 read."""
+
+    @staticmethod
+    def read(name):
+        return json.loads((record.RECORDS / f"{name}.json").read_text())
+
+    @pytest.mark.parametrize("name", COMPARISONS)
+    def test_it_says_how_it_was_made_and_the_table_of_records_too(self, name):
+        kept = self.read(name)
+        assert set(kept) >= SAID
+        assert kept["command"] == f"python benchmarks/{name}.py"
+        assert not kept["commit"].endswith("-dirty")
+        said = [kept["commit"][:7], kept["date"], f"`{kept['command']}`"]
+        row = row_of(name)
+        assert [text for text in [*said, f"| {kept['minutes']:.0f} |"] if text not in row] == []
+
+    def test_the_shapes_are_trained_on_once_in_each_way_with_each_seed(self):
+        runs = self.read("disentanglement")["runs"]
+        found = [(run["seed"], run["beta"], run["epochs"]) for run in runs]
+        ways = [(1, 20), (4, 20), (1, 40)]
+        assert sorted(found) == sorted((seed, *way) for seed in range(5) for way in ways)
+
+    def test_each_bound_is_scored_after_equal_steps_and_equal_time_with_each_seed(self):
+        runs = self.read("importance_weighted")["runs"]
+        found = [(run["name"], run["seed"], at) for run in runs for at in run["equal"]]
+        names = ("k_50", "elbo_50", "k_5", "k_1")
+        wanted = [(name, seed, at) for name in names for seed in (0, 1) for at in ("steps", "time")]
+        assert sorted(found) == sorted(wanted)
+
+    def test_estimates_of_log_p_rise_with_the_draws(self):
+        for run in self.read("importance_weighted")["runs"]:
+            nats = [run[name][0] for name in ("bound_1", "bound_5", "bound_50", "nll_250")]
+            assert nats == sorted(nats, reverse=True)
+
+    def test_the_table_of_good_values_is_whole(self):
+        runs = self.read("good_values")["runs"]
+        found = [(run["network"], run["latents"], run["images"], run["seed"]) for run in runs]
+        wanted = [("dense", *which) for which in good_values.DENSE]
+        assert found == [*wanted, *(("default", *which) for which in good_values.DEFAULT)]
+
+    def test_each_good_value_is_below_the_mean_image_and_above_the_floor(self):
+        kept = self.read("good_values")
+        for run in kept["runs"]:
+            assert run["test_neg_elbo"] < kept["mean_image"][run["images"]]
+            assert run["test_neg_elbo"] > kept["floor"][run["images"]]
+            assert len(run["log"]) == kept["epochs"]
+
+
+def row_of(name):
+    """The row of a record in the tables of benchmarks/README.md."""
+    lines = (BENCHMARKS / "README.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| [{name}](records/{name}.json)")]
+    return row
 
 
 def said_of(name):
@@ -94,8 +137,7 @@ def minutes_of(name):
 
 @pytest.mark.parametrize("name", [*record.RECIPE_OF, "gpu"])
 def test_the_table_of_records_says_what_they_hold(name):
-    lines = (BENCHMARKS / "README.md").read_text().splitlines()
-    (row,) = [line for line in lines if line.startswith(f"| [{name}](records/{name}.json)")]
+    row = row_of(name)
     assert [text for text in said_of(name) if text not in row] == []
 
 
@@ -126,33 +168,6 @@ def figures_of(name):
 def test_the_guide_quotes_the_records(name):
     text = (BENCHMARKS.parent / "docs/guides/results.md").read_text()
     assert [figure for figure in figures_of(name) if figure not in text] == []
-
-
-class TestImportanceWeighted:
-    """The record that notebook 12 reads."""
-
-    @pytest.fixture
-    def kept(self):
-        return json.loads((record.RECORDS / "importance_weighted.json").read_text())
-
-    def test_it_says_how_it_was_made_and_the_list_of_records_too(self, kept):
-        assert set(kept) >= SAID
-        assert not kept["commit"].endswith("-dirty")
-        text = (BENCHMARKS / "README.md").read_text()
-        (line,) = [line for line in text.splitlines() if "records/importance_weighted.json" in line]
-        assert f"`{kept['command']}`" in line
-        assert kept["commit"][:7] in line
-
-    def test_it_has_each_model_of_two_seeds_after_equal_steps_and_equal_time(self, kept):
-        found = [(run["name"], run["seed"], at) for run in kept["runs"] for at in run["equal"]]
-        names = ("k_50", "elbo_50", "k_5", "k_1")
-        wanted = {(name, seed, at) for name in names for seed in (0, 1) for at in ("steps", "time")}
-        assert sorted(found) == sorted(wanted)
-
-    def test_its_estimates_fall_with_the_draws(self, kept):
-        for run in kept["runs"]:
-            nats = [run[name][0] for name in ("bound_1", "bound_5", "bound_50", "nll_250")]
-            assert nats == sorted(nats, reverse=True)
 
 
 class TestKeptModel:
@@ -267,39 +282,3 @@ class TestUncommittedCode:
         monkeypatch.setattr(sys, "argv", ["record.py", "keng2017"])
         with pytest.raises(Trained):
             record.main()
-
-
-class TestGoodValues:
-    """The table of good values, with which notebook 13 answers "is my loss normal?"."""
-
-    @pytest.fixture
-    def kept(self):
-        return json.loads((record.RECORDS / "good_values.json").read_text())
-
-    def test_it_is_whole_and_was_made_on_committed_code(self, kept):
-        import good_values
-
-        assert set(kept) >= SAID
-        assert not kept["commit"].endswith("-dirty")
-        trained = [
-            (run["network"], run["latents"], run["images"], run["seed"]) for run in kept["runs"]
-        ]
-        wanted = [("dense", *which) for which in good_values.DENSE]
-        wanted += [("default", *which) for which in good_values.DEFAULT]
-        assert trained == wanted[: len(trained)]
-        assert len(trained) >= len(good_values.DENSE) + 4  # of the default network
-
-    def test_each_loss_is_below_the_mean_image_and_above_the_floor(self, kept):
-        for run in kept["runs"]:
-            assert run["test_neg_elbo"] < kept["mean_image"][run["images"]]
-            assert run["test_neg_elbo"] > kept["floor"][run["images"]]
-            assert len(run["log"]) == kept["epochs"]
-
-    def test_the_table_of_records_has_a_row_for_it(self, kept):
-        lines = (BENCHMARKS / "README.md").read_text().splitlines()
-        (row,) = [
-            line for line in lines if line.startswith("| [good_values](records/good_values.json)")
-        ]
-        said = [kept["commit"][:7], kept["date"], f"`{kept['command']}`"]
-        said += [f"| {kept['minutes']:.0f} |"]
-        assert [text for text in said if text not in row] == []
