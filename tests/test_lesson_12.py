@@ -12,6 +12,7 @@ import pytest
 from keras import ops
 from notebook_code import written_out
 from scipy import integrate, optimize
+from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
@@ -27,8 +28,8 @@ NOTEBOOK = "12_beyond"
 WRITTEN_OUT = {
     "ContinuousVAE", "GreyVAE", "ImportanceWeighted", "auroc", "colour_and_detail", "complexity",
     "continuous_logit", "dequantise", "draw_shapes", "is_square", "is_triangle", "kept_share",
-    "log_partition", "many", "mean_of", "patches_of", "random_ink", "read_kind", "repeats",
-    "scores", "signal_to_noise",
+    "log_partition", "many", "mean_of", "patches_of", "random_ink", "read_as", "read_kind",
+    "repeats", "scores", "signal_to_noise", "with_jackknife",
 }  # fmt: skip
 
 
@@ -112,6 +113,13 @@ def test_the_signal_to_noise_is_that_of_known_normals(lesson, rng):
     assert np.mean(few) < 0.03  # where |mean| / sd of each parameter would give 0.14
 
 
+def test_the_jackknife_gives_the_spread_of_the_ratio_over_other_draws(lesson, rng):
+    mean = np.full(50, 0.3)
+    pairs = [lesson["with_jackknife"](mean + rng.standard_normal((100, 50))) for _ in range(300)]
+    ratios, errors = np.transpose(pairs)
+    assert np.mean(errors) == pytest.approx(ratios.std(), rel=0.2)
+
+
 class TestContinuousBernoulli:
     @pytest.mark.parametrize("logit", [-40.0, -3.0, -0.003, 0.0, 1e-4, 0.5, 8.0, 700.0])
     def test_its_density_integrates_to_one(self, lesson, logit):
@@ -181,6 +189,14 @@ class TestShapes:
         assert squares.mean() == pytest.approx(3 / 7, abs=0.05)
         assert lesson["repeats"](large[kind == 0], 4).max() < 0.15
         assert lesson["repeats"](large[kind == 2], 3).min() > 0.2
+
+    def test_blur_makes_circles_of_squares_and_leaves_a_circle_a_circle(self, lesson):
+        lesson["KINDS"] = ("circle", "square", "triangle")
+        images, lesson["kind_test"] = lesson["draw_shapes"](300, seed=3)
+        shares = lesson["read_as"](gaussian_filter(images, (0, 3, 3, 0), mode="nearest"))
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+        assert shares[0, 0] == 1
+        assert shares[1, 0] > 0.9
 
     def test_the_sides_of_a_triangle_are_equal_and_it_is_centred(self, lesson):
         side = np.linspace(-1.5, 1.5, 1201)

@@ -22,8 +22,8 @@ from record import RECORDS  # noqa: E402
 NOTEBOOK = "13_what_went_wrong"
 WRITTEN_OUT = {
     "SmallVAE", "PixelsAveraged", "LastSigmoid", "HiddenSigmoid", "KLAveraged", "VarianceAsScale",
-    "LogOfP", "Flattened", "mean_image", "outside", "second_order", "stages", "to_first_nan",
-    "package_vae",
+    "LogOfP", "Flattened", "best_in_sigmoid", "drawn_spread", "kl_by_latent", "mean_image",
+    "outside", "package_vae", "second_order", "stages", "stated_spread", "to_first_nan",
 }  # fmt: skip
 
 
@@ -121,6 +121,24 @@ def test_outside_gives_the_terms_of_the_q_that_the_encoder_states(lesson, x):
     assert reconstruction == pytest.approx(costs(x, logits).mean(), rel=1e-5)
     kl = ops.convert_to_numpy(model.kl(np.float32(z_mean), np.float32(z_log_var)))
     assert by_latent.sum() == pytest.approx(kl.mean(), rel=1e-5)
+
+
+def test_the_best_that_a_hidden_sigmoid_can_do_is_the_best_of_all_outputs(lesson, x):
+    outputs = np.linspace(0, 1, 1001)[:, None, None]
+    wanted = np.min(np.logaddexp(0, outputs) - x * outputs, axis=0).sum(axis=1).mean()
+    assert lesson["best_in_sigmoid"](x, x) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_spread_of_z_that_is_stated_is_the_one_drawn_but_for_a_wrong_scale(lesson, rng):
+    lesson["judged"] = rng.random((2000, 784), dtype="float32")
+    names = {"right": "SmallVAE", "wrong": "VarianceAsScale"}
+    lesson["models"] = {name: lesson[kind](3) for name, kind in names.items()}
+    for model in lesson["models"].values():
+        model(lesson["judged"][:1])
+        model.z_log_var.bias.assign(np.full(3, -2.0))
+    ratio = {name: lesson["drawn_spread"](name) / lesson["stated_spread"](name) for name in names}
+    np.testing.assert_allclose(ratio["right"], 1, atol=0.03)
+    assert ratio["wrong"].max() < 0.95
 
 
 def costs(x, logits):
