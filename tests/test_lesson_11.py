@@ -52,6 +52,21 @@ def test_a_weight_of_the_kl_is_a_wider_sigma(beta, rng):
     np.testing.assert_allclose(loss(0.3, beta), beta * wider, rtol=1e-4)
 
 
+def test_adam_takes_no_notice_of_a_factor_if_its_epsilon_has_it_too(rng):
+    gradients = 1e-6 * rng.normal(size=(5, 3)).astype("float32")
+
+    def walk(factor, epsilon):
+        place = keras.Variable(np.zeros(3, "float32"))
+        adam = keras.optimizers.Adam(0.1, epsilon=epsilon)
+        for gradient in gradients:
+            adam.apply([keras.ops.convert_to_tensor(factor * gradient)], [place])
+        return keras.ops.convert_to_numpy(place)
+
+    plain = walk(1, 1e-7)
+    np.testing.assert_allclose(walk(4, 4e-7), plain, rtol=1e-4)
+    assert np.abs(walk(4, 1e-7) / plain - 1).max() > 0.01
+
+
 def test_the_best_sigma_is_the_error_itself(lesson, rng):
     """Equation 14'''."""
     errors = rng.random(7) / 10
