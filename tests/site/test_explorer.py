@@ -610,7 +610,7 @@ def test_the_bars_show_each_latent_in_use_beside_the_test_digits_mean(page):
     np.testing.assert_allclose(heights / kl, heights[0] / kl[0], rtol=1e-3)
     usual = np.linspace(0, 3, 64)[IN_USE["64d"]]
     lines = page.locator("#bars .usual").evaluate_all("all => all.map(l => l.y1.baseVal.value)")
-    np.testing.assert_allclose((150 - np.array(lines)) / usual, heights[0] / kl[0], rtol=1e-3)
+    np.testing.assert_allclose((166 - np.array(lines)) / usual, heights[0] / kl[0], rtol=1e-3)
     names = page.locator("#bars text").all_text_contents()
     assert {"6", "12", "41"} <= set(names)
     image = np.reshape(now(page, "image"), (28, 28))
