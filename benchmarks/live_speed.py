@@ -54,7 +54,7 @@ def open_page(browser, address, path, count):
     page = browser.new_context(viewport={"width": 1000, "height": 1400}).new_page()
     page.add_init_script(count)
     page.goto(address, wait_until="commit")
-    page.wait_for_function(PAGES[path])
+    page.wait_for_function(PAGES[path], timeout=120_000)
     return page, page.evaluate("performance.now()") / 1000
 
 
