@@ -198,16 +198,16 @@ function drawDraws() {
   $("#epsilon-numbers").textContent = latents === 2 ? `ε = ${list(last.epsilon)}, z = ${list(last.z)}` : `ε = ${list(last.epsilon.slice(0, 3)).slice(0, -1)}, …), ${latents} numbers`;
   if (latents !== 2) return;
   const z = draws.map((draw) => draw.z);
-  drawQ($("#q"), q, z);
-  drawQ($("#q-close"), q, z, { centre: q.zMean, reach: CLOSE });
+  drawQ($("#q"), q, z, { close: CLOSE });
+  drawQ($("#q-close"), q, z, { part: { centre: q.zMean, reach: CLOSE } });
 }
 
 function tell() {
   const { facts: { sorted, latents, used, kl_mean }, kl, terms: { reconstruction, kl: klSum, error, floor }, q } = now, cost = reconstruction + klSum;
   const below = Math.round(100 * maths.shareBelow(sorted, cost)), what = now.picked === null ? "Your drawing" : `The ${example(now.picked)} ${now.data.digits.labels[now.picked]}${now.strokes.length ? " with your strokes" : ""}`;
   $("#q-numbers").textContent = latents === 2 ? `Mean (${q.zMean.map((mu) => shown(mu, 2)).join(", ")}); standard deviations ${q.zLogVar.map((v) => shown(Math.exp(v / 2), 3)).join(" and ")}.` : "";
-  $("#kl-numbers").textContent = `The KL of this drawing: ${shown(klSum)} nats, ${shown(maths.mean(used.map((i) => kl[i])), 2)} in a latent in use. The test digits' mean: ${shown(kl_mean.reduce((a, b) => a + b))}.`;
-  $("#cost-numbers").textContent = `−ELBO ${shown(cost)} ± ${shown(error)} = reconstruction ${shown(reconstruction)} + KL ${shown(klSum)} nats. Floor ${shown(floor)}. ${below} % of ${sorted.length} test digits cost less.`;
+  $("#kl-numbers").textContent = `The KL of this drawing: ${shown(klSum)} nats, ${shown(maths.mean(used.map((i) => kl[i])), 2)} in a latent in use. The test digits’ mean: ${shown(kl_mean.reduce((a, b) => a + b))} nats.`;
+  $("#cost-numbers").textContent = `−ELBO ${shown(cost)} ± ${shown(error)} = reconstruction ${shown(reconstruction)} + KL ${shown(klSum)} nats. Floor ${shown(floor)} nats. ${below} % of ${sorted.length} test digits cost less.`;
   $("#evidence-numbers").textContent = "Not summed yet.";
   whenItRests(`${what}: −ELBO ${shown(cost)} nats, reconstruction ${shown(reconstruction)} and KL ${shown(klSum)}. ${below} % of ${sorted.length} test digits cost less.`);
 }
@@ -257,6 +257,6 @@ async function toggleSum() {
 function showSum(tally) {
   drawEvidence($("#evidence"), now.steps, MOST);
   const { count, negativeElbo, logEvidence, largestShare } = tally;
-  $("#evidence-numbers").textContent = `M = ${count}: −log P(X) ${shown(-logEvidence)} nats, −ELBO ${shown(negativeElbo)}; the gap is ${shown(negativeElbo + logEvidence, 2)}. ` +
+  $("#evidence-numbers").textContent = `M = ${count}: −log P(X) ${shown(-logEvidence)} nats, −ELBO ${shown(negativeElbo)} nats; the gap is ${shown(negativeElbo + logEvidence, 2)} nats. ` +
     `The largest of the ${count} terms makes ${shown(100 * largestShare, 0)} % of the sum.`;
 }

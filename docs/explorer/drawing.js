@@ -35,7 +35,6 @@ export const wipe = (canvas, columns = 1) => paint(canvas, new Float32Array(SIDE
 export function drawMap(canvas, { points, colours }, part) {
   const context = canvas.getContext("2d"), size = canvas.width;
   context.clearRect(0, 0, size, size);
-  if (!part) drawPrior(context, size);
   context.globalAlpha = part ? 0.35 : 0.7;
   points.z.forEach((z, i) => {
     const [x, y] = toMap(z, part);
@@ -46,6 +45,7 @@ export function drawMap(canvas, { points, colours }, part) {
   });
   context.globalAlpha = 1;
   if (part) return;
+  drawPrior(context, size);
   Object.assign(context, { font: "italic 34px serif", fillStyle: "#000", strokeStyle: "#fff", lineWidth: 8 });
   for (const [name, x, y] of [["z₁ →", size - 80, size / 2 - 12], ["z₂ ↑", size / 2 + 12, 40]]) {
     context.strokeText(name, x, y);
@@ -56,7 +56,7 @@ export function drawMap(canvas, { points, colours }, part) {
 
 /** Circles at one and two standard deviations of the prior. */
 function drawPrior(context, size) {
-  context.strokeStyle = COLOURS.grey;
+  Object.assign(context, { strokeStyle: COLOURS.grey, lineWidth: 3 });
   for (const radius of [1, 2]) {
     context.beginPath();
     context.arc(size / 2, size / 2, (radius * size) / (2 * REACH), 0, 2 * Math.PI);
@@ -127,26 +127,31 @@ export function ticks(a, b, most) {
   return Array.from({ length: Math.floor(b / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-/** Q(z|X) over a map: the ellipses at one and two standard deviations, its mean, and draws of z, the last one ringed. */
-export function drawQ(svg, { zMean, zLogVar }, draws, part) {
+/**
+ * Q(z|X) over a map: the ellipses at one and two standard deviations, its mean, and draws of z, the last one ringed.
+ * On the whole map Q is small: a square shows what the close-up, which reaches as far as `close`, enlarges.
+ */
+export function drawQ(svg, { zMean, zLogVar }, draws, { part, close }) {
   const size = 960, { reach } = part ?? { reach: REACH };
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
   const [cx, cy] = toMap(zMean, part).map((share) => share * size);
   const [rx, ry] = zLogVar.map((value) => (Math.exp(0.5 * value) * size) / (2 * reach));
+  const half = (close * size) / (2 * reach);
+  if (!part) mark(svg, "rect", { x: cx - half, y: cy - half, width: 2 * half, height: 2 * half, class: "enlarged" });
   for (const times of [2, 1]) {
     mark(svg, "ellipse", { cx, cy, rx: times * rx, ry: times * ry, class: "q" });
   }
-  mark(svg, "circle", { cx, cy, r: 7, class: "mean" });
+  mark(svg, "circle", { cx, cy, r: part ? 7 : 4, class: "mean" });
   draws.forEach((z, i) => {
     const [x, y] = toMap(z, part).map((share) => share * size), last = i === draws.length - 1;
-    mark(svg, "circle", { cx: x, cy: y, r: last ? 16 : 7, class: last ? "z last" : "z" });
+    mark(svg, "circle", { cx: x, cy: y, r: (last ? 16 : 7) / (part ? 1 : 2), class: last ? "z last" : "z" });
   });
 }
 
 /** Equation 14, latent by latent: a bar for each latent in use, and a line where the test digits' mean is. */
 export function drawBars(svg, kl, usual, names) {
-  const width = begin(svg, 190), [left, right, top, bottom] = [40, width - 8, 16, 150];
+  const width = begin(svg, 206), [left, right, top, bottom] = [40, width - 8, 32, 166];
   const most = 1.1 * Math.max(...kl, ...usual), y = (nats) => bottom - ((bottom - top) * nats) / most;
   for (const nats of ticks(0, most, 4)) {
     line(svg, left, y(nats), right, y(nats), "#e4e4e4");
@@ -159,7 +164,8 @@ export function drawBars(svg, kl, usual, names) {
     line(svg, middle - 1.2 * half, y(usual[i]), middle + 1.2 * half, y(usual[i]), COLOURS.black, { "stroke-width": 2.5, class: "usual" });
     if (i % every === 0) write(svg, middle, bottom + 16, names[i]);
   });
-  write(svg, right, bottom + 34, "latent; nats upwards", "end");
+  write(svg, right, bottom + 34, "latent", "end");
+  write(svg, 8, 18, "KL, nats", "start");
 }
 
 /** The cost of an image on the ruler of the test digits: their numbers above, its two terms and its floor below. */
@@ -191,7 +197,7 @@ const side = (x, width) => (x < 70 ? "start" : x > width - 70 ? "end" : "middle"
 
 /** Equation 7' as M grows: `steps` are [M, -ELBO, -log P(X)]; M runs to `most` on a scale of logarithms. */
 export function drawEvidence(svg, steps, most) {
-  const width = begin(svg, 250), [left, right, top, bottom] = [52, width - 14, 16, 200];
+  const width = begin(svg, 250), [left, right, top, bottom] = [52, width - 14, 32, 200];
   const values = steps.flatMap(([, elbo, evidence]) => [elbo, evidence]);
   const spread = Math.max(2, 1.2 * (Math.max(...values) - Math.min(...values))); // less than two nats is shown as little
   const low = (Math.max(...values) + Math.min(...values) - spread) / 2, high = low + spread;
@@ -202,7 +208,7 @@ export function drawEvidence(svg, steps, most) {
   }
   for (let m = 1; m <= most; m *= 10) write(svg, x(m), bottom + 18, m);
   write(svg, right, bottom + 38, "M, draws of z", "end");
-  write(svg, left, bottom + 38, "nats upwards", "start");
+  write(svg, 8, 18, "nats", "start");
   [["elbo", 1, COLOURS.blue], ["evidence", 2, COLOURS.black]].forEach(([name, i, stroke]) => {
     const d = steps.map((step, n) => `${n ? "L" : "M"}${x(step[0]).toFixed(2)} ${y(step[i]).toFixed(2)}`).join("");
     mark(svg, "path", { d, stroke, fill: "none", "stroke-width": 2.5, class: name });

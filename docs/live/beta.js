@@ -14,7 +14,7 @@ export function mount(element) {
   Object.assign(parts, frame(element, {
     label: "Live figure: what β does",
     says: "Each dot is a model of its own, trained with another β. With a small β, z holds much information about each image (a high rate), " +
-      "and the reconstructions are exact (a low distortion). Compare the draws from the prior. With the largest β, look at how the pictures differ.",
+      "and the reconstructions are exact (a low distortion). Compare the draws from the prior. With the largest β, look at how the pictures differ. Rate and distortion are in nats per image.",
     describe: "Above: ten test images, their reconstructions and ten draws from the prior, by one model. " +
       "Below: distortion against rate for all models, and through the chosen one a line of slope −β.",
     keysSay: "Keys: ← → the next smaller or larger β, r goes back to β = 1.",

@@ -39,7 +39,7 @@ export function mount(element) {
 
   Object.assign(parts, frame(element, {
     label: "Live figure: log P(x) = ELBO + gap",
-    says: "Drag the top of Q, or let it climb. ELBO and gap change; their sum, log P(x), stays. Cover both humps first, then only one.",
+    says: "Drag the top of Q, or let it climb. ELBO and gap change; their sum, log P(x), stays. Cover both humps first, then only one. All terms are in nats.",
     describe: "Above: the posterior with its two humps, the prior, and the normal curve Q. " +
       "Below: two bars on an axis of nats. One is log P(x) less the gap, the other the reconstruction less the KL; both end at the ELBO.",
     keysSay: "Keys in the picture: ← → move μ by 0.05, ↑ ↓ make s wider or narrower by 5 %.",

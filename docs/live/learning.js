@@ -34,7 +34,7 @@ export function mount(element) {
   Object.assign(parts, frame(element, {
     label: "Live figure: a model learns",
     says: "Move through the training. The images stay the same, and so do the z of the ten draws; only the network changes. " +
-      "Look first at when something like a digit appears. Then compare the pictures after epochs 2 and 9: the loss says that something still changes.",
+      "Look first at when something like a digit appears. Then compare the pictures after epochs 2 and 9: the loss says that something still changes. All terms are in nats per image.",
     describe: "Above: ten test images, their reconstructions, and ten decoded draws from the prior, at one moment of the training. " +
       "Below: loss, reconstruction and KL on the test images against the epoch, on a logarithmic axis.",
     keysSay: "Keys: ← → one moment back or on, Home before training, End after it, p plays.",

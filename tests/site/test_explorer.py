@@ -598,6 +598,11 @@ def test_the_ellipses_are_one_and_two_standard_deviations_of_q(page):
         unit = 960 / (2 * reach)
         place = 480 + unit * (z_mean - centre) * [1, -1]
         np.testing.assert_allclose(got, [[*place, *(n * s * unit)] for n in (2, 1)], rtol=1e-5)
+    # the square on the whole map is what the other one shows: 0.4 to each side of the mean
+    read = "all => all.map(r => [r.x, r.y, r.width, r.height].map(one => one.baseVal.value))"
+    corner = 480 + 160 * (z_mean * [1, -1] - 0.4)
+    square = page.locator("#q .enlarged").evaluate_all(read)
+    np.testing.assert_allclose(square, [[*corner, 128, 128]], rtol=1e-5)
 
 
 def test_the_bars_show_each_latent_in_use_beside_the_test_digits_mean(page):
@@ -610,7 +615,7 @@ def test_the_bars_show_each_latent_in_use_beside_the_test_digits_mean(page):
     np.testing.assert_allclose(heights / kl, heights[0] / kl[0], rtol=1e-3)
     usual = np.linspace(0, 3, 64)[IN_USE["64d"]]
     lines = page.locator("#bars .usual").evaluate_all("all => all.map(l => l.y1.baseVal.value)")
-    np.testing.assert_allclose((150 - np.array(lines)) / usual, heights[0] / kl[0], rtol=1e-3)
+    np.testing.assert_allclose((166 - np.array(lines)) / usual, heights[0] / kl[0], rtol=1e-3)
     names = page.locator("#bars text").all_text_contents()
     assert {"6", "12", "41"} <= set(names)
     image = np.reshape(now(page, "image"), (28, 28))

@@ -236,6 +236,8 @@ def test_nothing_overflows(looked_at):
     for width in (360, 768, 1440):
         looked_at.set_viewport_size({"width": width, "height": 900})
         eventually(functools.partial(nothing_overflows, looked_at, width))
+        if looked_at.url.endswith(EXPLORER):
+            eventually(functools.partial(equations_fit, looked_at))
 
 
 def nothing_overflows(page, width):
@@ -243,6 +245,14 @@ def nothing_overflows(page, width):
     # the theme cuts off or scrolls what is too wide; only code, tables and equations may scroll,
     # each by itself
     assert page.evaluate(TOO_WIDE) == [], width
+
+
+def equations_fit(page):
+    """No equation has to be scrolled, not even on a phone."""
+    cut = """[...document.querySelectorAll(".math-wrapper")]
+        .filter(box => box.scrollWidth > box.clientWidth).map(box => box.textContent)"""
+    assert page.locator(".math-wrapper").count() > 0
+    assert page.evaluate(cut) == []
 
 
 AT_ONCE = "* { transition: none !important }"  # else colours fade into those of the other scheme
@@ -273,6 +283,7 @@ def test_the_post_live_brings_its_seven_figures_to_life(page):
     for width in (360, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         eventually(functools.partial(nothing_overflows, page, width))
+        eventually(functools.partial(equations_fit, page))
 
 
 # ---- The explorer
