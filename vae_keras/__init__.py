@@ -8,6 +8,7 @@ with quiet_at_the_command_line():
 from vae_keras.data import binarize, load_mnist
 from vae_keras.io.images import load_images
 from vae_keras.io.saving import load_vae
+from vae_keras.io.streams import stream_images
 from vae_keras.layers import Sampling, VariationalLoss
 from vae_keras.model import VAE, ConvVAE
 from vae_keras.recipes import RECIPES, KLWarmUp, fit_options, make_optimizer
@@ -30,5 +31,6 @@ __all__ = [
     "load_vae",
     "make_optimizer",
     "manifold_grid",
+    "stream_images",
 ]
 __version__ = "0.1.0"

@@ -16,7 +16,8 @@ class Batches(keras.utils.PyDataset):
     new in each epoch, and the same on every backend and number of devices, and after a resume.
 
     Args:
-        arrays: Tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, of arrays of one length.
+        arrays: Tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, of arrays of one length. What
+            reads its rows when they are asked for may take an array's place, with its `shape`.
         batch_size: Rows of a batch; the last one may have fewer.
         seed: Integer, or `None` to keep the rows as they are.
         steps: Batches of an epoch, if not all; the next epoch goes on from there.
@@ -45,20 +46,34 @@ class Batches(keras.utils.PyDataset):
             return self
         import tensorflow as tf
 
-        with tf.device("CPU"):
-            tensors = [tf.convert_to_tensor(array) for array in self.arrays]
-
+        takers = [_taker(array) for array in self.arrays]
         order = self.order  # TensorFlow never lets go of its method: so it must not hold the arrays
 
         def batch(i):
             rows = tf.ensure_shape(tf.numpy_function(order.rows, [i], tf.int64), [None])
-            return tuple(tf.gather(tensor, rows) for tensor in tensors)
+            return tuple(take(rows) for take in takers)
 
         return tf.data.Dataset.range(order.steps).map(batch).prefetch(tf.data.AUTOTUNE)
 
     def begin_epoch(self, epoch, logs=None):
         """To be called by a callback: the hooks of `PyDataset` are called more often than that."""
         self.order.epoch = epoch
+
+
+def _taker(array):
+    """The function by which TensorFlow takes rows of an array, or reads them from files."""
+    import tensorflow as tf
+
+    if hasattr(array, "__array__"):
+        with tf.device("CPU"):
+            tensor = tf.convert_to_tensor(array)
+        return lambda rows: tf.gather(tensor, rows)
+
+    def read(rows):
+        images = tf.numpy_function(array.__getitem__, [rows], tf.float32)
+        return tf.ensure_shape(images, (None, *array.shape[1:]))
+
+    return read
 
 
 class Order:

@@ -17,8 +17,11 @@ from vae_keras.io.export import check_can_export, export_onnx
 from vae_keras.io.folders import say
 from vae_keras.io.images import load_splits
 from vae_keras.io.saving import load_vae, read_record
+from vae_keras.io.streams import ImageFiles
 from vae_keras.layers import kl_divergence
 from vae_keras.sampling import fit_mixture_prior
+
+HELD_OUT = 1000  # of streamed images at most, since they are held in memory
 
 
 def figures(seed, output):
@@ -47,17 +50,21 @@ def figures(seed, output):
 
 def train(
     seed, output, resume, data, image_size, background, network, latent_dim, epochs, batch_size,
-    likelihood, sigma, distribute, tensorboard,
+    likelihood, sigma, distribute, tensorboard, stream,
 ):  # fmt: skip
     """Train on MNIST or your own images, and measure on x_test or on a tenth held out."""
     if sigma is not None and likelihood == "bernoulli":
         raise ValueError(f"--sigma needs --likelihood gaussian; got {sigma} with bernoulli.")
     check_sigma(sigma)
-    x_train, x_test = _split(data, image_size, background, likelihood, seed)
+    if stream:
+        x_train, x_test = _split_files(data, image_size, background, seed)
+        some = x_train[np.arange(min(len(x_train), HELD_OUT))]
+    else:
+        some, x_test = x_train, x_test = _split(data, image_size, background, likelihood, seed)
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
     picture = _picture_beside(output, data, x_train.shape[-1])
-    expected = report.expect(x_train, x_test, likelihood, sigma)
+    expected = report.expect(some, x_test, likelihood, sigma)
     trained = runs.train(x_train, x_test, output, record, resume, distribute, tensorboard)
     if not trained.reports:
         return {}
@@ -65,7 +72,7 @@ def train(
         _save_figure(report.picture(trained.vae, x_test, seed, ink=data is None), picture)
     return {
         "training_images": len(x_train),
-        _kind(x_train, x_test): len(x_test),
+        "held_out_images" if stream else _kind(x_train, x_test): len(x_test),
         **_elbo_parts(trained.vae, x_test, seed),
         **expected,
         "latents_in_use": report.latents_in_use(trained.vae, x_test),
@@ -183,6 +190,17 @@ def _split(data, image_size, background, likelihood, seed):
     return x_train, x_test
 
 
+def _split_files(data, image_size, background, seed):
+    """Files to train on, in the order of a draw, and images of a tenth of them, or fewer."""
+    if data is None or not Path(data).is_dir():
+        raise ValueError(f"--stream needs --data, a folder of image files; got {data}.")
+    files = ImageFiles(data, image_size, background)
+    if files.notes:
+        print(f"{data}: {say(files.notes)}")
+    train, test = _shares(len(files), seed, HELD_OUT)
+    return files.take(train), files[test]
+
+
 def _say_if_far_from_unit_scale(x):
     low, high = float(x.min()), float(x.max())
     if low == high or 0.1 <= max(-low, high) <= 10:
@@ -231,12 +249,18 @@ def _is_readers_own(model):
 
 def _hold_out(images, seed):
     """Split off a tenth; the same split as ever, so that older runs on these images resume."""
-    if len(images) < 2:
+    train, test = _shares(len(images), seed)
+    return images[train], images[test]
+
+
+def _shares(n, seed, most=None):
+    """The numbers of those to train on and of a tenth, at most `most`, to test on."""
+    if n < 2:
         wanted = "at least 2 images, one to train on and one to test on"
-        raise ValueError(f"--data must hold {wanted}; got {len(images)}.")
-    order = np.random.default_rng(seed).permutation(len(images))
-    num_test = max(1, len(images) // 10)
-    return images[order[num_test:]], images[order[:num_test]]
+        raise ValueError(f"--data must hold {wanted}; got {n}.")
+    order = np.random.default_rng(seed).permutation(n)
+    num_test = min(max(1, n // 10), most or n)
+    return order[num_test:], order[:num_test]
 
 
 def _elbo_parts(vae, x, seed):

@@ -14,6 +14,7 @@ from vae_keras._files import check_writable
 from vae_keras.cli.callbacks import SaveRun, StopAtInterrupt, StopAtNaN
 from vae_keras.cli.distribute import Place, all_devices, tell_replicas_apart
 from vae_keras.io.saving import load_vae, read_record
+from vae_keras.io.streams import ImageFiles, errors_of_files
 from vae_keras.model import VAE, ConvVAE
 from vae_keras.recipes import fit_options, make_optimizer
 
@@ -45,8 +46,12 @@ def plan(x_train, seed, network="default", epochs=None, batch_size=None, **model
         "sigma": 1.0,
         **model,
         "seed": seed,
-        "training images": f"{len(x_train)} of checksum {zlib.crc32(x_train):08x}",
+        "training images": f"{len(x_train)} of checksum {_checksum(x_train):08x}",
     }
+
+
+def _checksum(x):
+    return x.checksum() if isinstance(x, ImageFiles) else zlib.crc32(x)
 
 
 def train(
@@ -55,7 +60,8 @@ def train(
     """Train as the record says, and save model and record to `path` after each epoch.
 
     Args:
-        x_train, x_test: Images to train on, and to measure the validation loss on.
+        x_train, x_test: Images to train on (an array, or `ImageFiles`), and to measure the
+            validation loss on.
         path: The `.keras` file to write.
         record: What `plan` gives.
         resume: Go on from `path`, as the run that wrote it would have; a `ValueError` is raised if
@@ -116,7 +122,7 @@ def _fit(vae, x_train, x_test, path, record, place, tensorboard):
         callbacks.append(SaveRun(path, record))
         if tensorboard is not None:
             callbacks.append(keras.callbacks.TensorBoard(tensorboard))
-    with StopAtInterrupt() as stop:
+    with StopAtInterrupt() as stop, errors_of_files(x_train):
         history = vae.fit(
             place.batches(x_train, batch_size, record["order seed"], record.get("steps an epoch")),
             epochs=record["epochs"],

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +28,23 @@ def read_folder(folder, image_size, background, notes) -> np.ndarray:
     Returns uint8 or uint16 images, (n, height, width) if all are grey, else (n, height, width, 3).
     What is changed or left out is added to the counter `notes`.
     """
-    size = _check_size(image_size)
-    colour = _check_colour(background)
-    paths = _image_files(folder, notes)
-    if not paths:
-        wanted = f"no image file ({', '.join(SUFFIXES)})"
-        raise FileNotFoundError(f"The folder {folder} holds {wanted}{notes and '; '}{say(notes)}.")
-    images = [_read_image(path, size, colour, notes) for path in paths]
+    size = check_size(image_size)
+    colour = check_colour(background)
+    paths = image_files(folder, notes)
+    for path in paths:
+        look_at(path, colour)
+    images = [read_image(path, size, colour, notes) for path in paths]
     for path, image in zip(paths, images, strict=True):
-        if image.shape[:2] != images[0].shape[:2]:
-            found = f"{paths[0]} has {images[0].shape[:2]}, {path} has {image.shape[:2]}"
-            hint = "image_size (--image-size H W) scales all to one"
-            raise ValueError(f"The images must be of one size; {found}: {hint}.")
+        check_alike(image, path, images[0], paths[0])
     return _stack(images, notes)
+
+
+def check_alike(image, path, first, first_path):
+    """Refuse an image of another size than the first one's, by a `ValueError`."""
+    if image.shape[:2] != first.shape[:2]:
+        found = f"{first_path} has {first.shape[:2]}, {path} has {image.shape[:2]}"
+        hint = "image_size (--image-size H W) scales all to one"
+        raise ValueError(f"The images must be of one size; {found}: {hint}.")
 
 
 def say(notes) -> str:
@@ -47,8 +52,8 @@ def say(notes) -> str:
     return textwrap.shorten("; ".join(f"{what}: {n}" for what, n in notes.items()), 500)
 
 
-def _image_files(folder, notes):
-    """The paths of the image files, in the order of their names."""
+def image_files(folder, notes) -> list[Path]:
+    """The paths of the image files, in the order of their names; `FileNotFoundError` if none is."""
     found = []
     for where, folders, files in os.walk(folder, onerror=_raise):
         visible = [name for name in (*folders, *files) if not _is_hidden(name)]
@@ -62,7 +67,11 @@ def _image_files(folder, notes):
         if path.suffix.lower() not in SUFFIXES:
             kind = "links to folders" if path.is_dir() else path.suffix.lower()
             notes[LEFT_OUT.format(kind or "files without a suffix")] += 1
-    return [path for path in found if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        wanted = f"no image file ({', '.join(SUFFIXES)})"
+        raise FileNotFoundError(f"The folder {folder} holds {wanted}{notes and '; '}{say(notes)}.")
+    return paths
 
 
 def _is_hidden(name):
@@ -73,18 +82,35 @@ def _raise(error):  # os.walk would pass over a folder that it may not read
     raise error
 
 
-def _read_image(path, size, background, notes):
+def read_image(path, size, background, notes) -> np.ndarray:
+    """Read one image, uint8 or uint16, (height, width) if it is grey, else (height, width, 3)."""
+    with _opened(path) as image:
+        _note_what_is_lost(image, notes)
+        image = _flatten(_turn(image, notes), background, notes)
+        return np.asarray(image if size is None else _fit(image, size, notes))
+
+
+def look_at(path, background) -> bool:
+    """Verify the checksums of a file, which reading passes over.
+
+    Returns whether `read_image` may give it in colour: its head does not tell what is transparent.
+    """
+    with _opened(path) as image:
+        image.verify()
+    with _opened(path) as image:
+        grey = image.mode == "I;16" or _looks_grey(image)
+        return not grey or (image.has_transparency_data and len({*background}) > 1)
+
+
+@contextmanager
+def _opened(path):
     from PIL import Image  # here, so that importing the package stays fast
 
     try:
         if not path.is_file():  # to open a pipe would be to wait for ever
             raise ValueError("it is no file")
         with Image.open(path, formats=FORMATS) as image:
-            image.verify()  # checksums, which reading passes over
-        with Image.open(path, formats=FORMATS) as image:
-            _note_what_is_lost(image, notes)
-            image = _flatten(_turn(image, notes), background, notes)
-        return np.asarray(image if size is None else _fit(image, size, notes))
+            yield image
     except Exception as error:  # the readers of images raise many kinds
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
@@ -117,7 +143,7 @@ def _flatten(image, background, notes):
     if image.mode not in (*GREY, *COLOUR):
         kind = f"{image.mode}{' with a transparent grey' if clear else ''}"
         raise ValueError(f"it has the mode {kind}; wanted one of {', '.join((*GREY, *COLOUR))}")
-    grey = image.mode in GREY or (image.mode == "P" and _is_grey(image.getpalette()))
+    grey = _looks_grey(image)
     if clear:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
@@ -127,8 +153,10 @@ def _flatten(image, background, notes):
     return image.convert("L" if grey else "RGB")
 
 
-def _is_grey(palette):
-    colours = np.reshape(palette, (-1, 3))
+def _looks_grey(image):
+    if image.mode != "P":
+        return image.mode in GREY
+    colours = np.reshape(image.getpalette(), (-1, 3))
     return (colours == colours[:, :1]).all()
 
 
@@ -160,7 +188,7 @@ def _stack(images, notes):
     return np.stack(images)
 
 
-def _check_size(size):
+def check_size(size):
     if size is None:
         return None
     sizes = tuple(size) if isinstance(size, (tuple, list)) else ()
@@ -170,7 +198,7 @@ def _check_size(size):
     return sizes
 
 
-def _check_colour(background):
+def check_colour(background):
     from PIL import ImageColor
 
     try:
