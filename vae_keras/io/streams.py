@@ -1,5 +1,6 @@
 """A folder of more images than memory holds: a file is read when its batch is asked for."""
 
+import itertools
 import os
 import zlib
 from collections import Counter
@@ -21,6 +22,7 @@ from vae_keras.io.folders import (
     read_image,
 )
 
+AT_ONCE = 1000  # files that wait for a thread: each of them takes memory
 LOOKED_AT = 100  # files whose grey levels are looked at before training
 
 
@@ -93,7 +95,7 @@ class ImageFiles:
         self.pool = ThreadPoolExecutor(os.cpu_count())
         # of strings, which take less memory than paths
         self.names = [str(path.relative_to(folder)) for path in image_files(folder, self.notes)]
-        in_colour = [*self.pool.map(self._look_at, self.names)]  # of all, before training
+        in_colour = self._map(self._look_at, self.names)  # of all, before training
         channels = 3 if any(in_colour) else 1
         self.first_path = self.folder / self.names[0]
         self.first = self._read(self.names[0])
@@ -108,7 +110,7 @@ class ImageFiles:
         if isinstance(rows, slice):
             return self.take(range(*rows.indices(len(self))))
         try:
-            return np.stack([*self.pool.map(self._read_alike, [self.names[row] for row in rows])])
+            return np.stack(self._map(self._read_alike, [self.names[row] for row in rows]))
         except ValueError as error:
             self.refused.append(error)  # TensorFlow raises an error of its own for it
             raise
@@ -126,6 +128,11 @@ class ImageFiles:
         lines = [f"{name} {os.path.getsize(self.folder / name)}\n" for name in self.names]
         return zlib.crc32("".join(lines).encode("utf-8", "surrogateescape"))
 
+    def _map(self, function, names):
+        """Call a function on each name, in threads. Returns a list."""
+        parts = [names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE)]
+        return [*itertools.chain.from_iterable(self.pool.map(function, part) for part in parts)]
+
     def _look_at(self, name):
         return look_at(self.folder / name, self.background)
 
@@ -140,7 +147,7 @@ class ImageFiles:
         return np.broadcast_to(image, self.shape[1:])
 
     def _refuse_masks(self):
-        some = self.pool.map(self._read, self.names[:LOOKED_AT])
+        some = self._map(self._read, self.names[:LOOKED_AT])
         if max(image.max() for image in some) == 1:
             found = f"the first {LOOKED_AT} images in {self.folder} hold 0 and 1 alone"
             wanted = "grey levels from 0 to 255 (load_images takes such as black and white)"
