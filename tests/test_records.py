@@ -170,6 +170,18 @@ def test_the_guide_quotes_the_records(name):
     assert [figure for figure in figures_of(name) if figure not in text] == []
 
 
+def test_the_guide_says_what_streaming_costs():
+    kept = json.loads((record.RECORDS / "streaming.json").read_text())
+    assert set(kept) >= SAID
+    assert not kept["commit"].endswith("-dirty")
+    text = (BENCHMARKS.parent / "docs/guides/your_images.md").read_text()
+    peaks = kept["peak_mebibytes"].values()
+    slower = kept["seconds_by_those_from_memory"].values()
+    figures = [*map(str, peaks), *(f"{times:.2f} times" for times in slower)]
+    assert [figure for figure in figures if figure not in text] == []
+    assert kept["commit"][:7] in (BENCHMARKS / "README.md").read_text()
+
+
 class TestKeptModel:
     """What is scored is what is kept: the weights in half precision, image by image."""
 

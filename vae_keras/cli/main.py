@@ -120,7 +120,7 @@ def _add_train(subparsers):
     own = "your own images, a folder of image files or an .npz or .npy file; MNIST if not given"
     _add_data(add, f"{own}. Its x_test, or else a tenth of the images, is not trained on")
     files = "read the image files while training goes on, for more than memory holds"
-    add("--stream", action="store_true", help=f"{files}; of them at most 1000 are held out")
+    add("--stream", action="store_true", help=f"{files}; at most 1000 of them are held out")
     add("--network", choices=("default", "keng2017"), default="default", help="which networks")
     add("--latent-dim", type=_integer, default=64, help="number of latent variables")
     passes = "if one is given alone, or none, few images are taken several times an epoch"
