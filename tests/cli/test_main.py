@@ -660,7 +660,7 @@ class TestBadInput:
         (
             "train",
             "resume data image-size background network latent-dim epochs batch-size likelihood "
-            "sigma tensorboard distribute",
+            "sigma tensorboard distribute stream",
         ),
         ("sample", "n"),
         ("evaluate", "data image-size background num-samples"),
