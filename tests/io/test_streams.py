@@ -163,7 +163,9 @@ def train(tmp_path, folder, monkeypatch):
 class TestCommand:
     def test_it_trains_and_measures_as_in_memory(self, train, tmp_path, capsys):
         assert train("--stream") == 0
-        streamed = json.loads(capsys.readouterr().out)
+        captured = capsys.readouterr()
+        assert "30/30" in captured.err  # files that were looked at
+        streamed = json.loads(captured.out)
         assert train(output="b.keras") == 0
         wanted = json.loads(capsys.readouterr().out)
         assert streamed["held_out_images"] == wanted["test_images"] == 3

@@ -194,7 +194,8 @@ def _split_files(data, image_size, background, seed):
     """Files to train on, in the order of a draw, and images of a tenth of them, or fewer."""
     if data is None or not Path(data).is_dir():
         raise ValueError(f"--stream needs --data, a folder of image files; got {data}.")
-    files = ImageFiles(data, image_size, background)
+    print(f"Looking at the files in {data}")
+    files = ImageFiles(data, image_size, background, verbose=1)
     if files.notes:
         print(f"{data}: {say(files.notes)}")
     train, test = _shares(len(files), seed, HELD_OUT)

@@ -1,6 +1,5 @@
 """A folder of more images than memory holds: a file is read when its batch is asked for."""
 
-import itertools
 import os
 import zlib
 from collections import Counter
@@ -8,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from vae_keras._batches import Batches, draw_seed
@@ -76,7 +76,8 @@ def errors_of_files(x):
 class ImageFiles:
     """The images of a folder by number: `files[rows]` reads those of an array of numbers.
 
-    Arguments and images are as for `stream_images`.
+    Arguments and images are as for `stream_images`. With `verbose` a bar shows how many files were
+    looked at.
 
     Attributes:
         shape: (n, height, width, channels).
@@ -84,7 +85,7 @@ class ImageFiles:
         refused: List of the errors that files were refused for, in reading.
     """
 
-    def __init__(self, folder, image_size=None, background="white"):
+    def __init__(self, folder, image_size=None, background="white", verbose=0):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder}.")
@@ -95,7 +96,8 @@ class ImageFiles:
         self.pool = ThreadPoolExecutor(os.cpu_count())
         # of strings, which take less memory than paths
         self.names = [str(path.relative_to(folder)) for path in image_files(folder, self.notes)]
-        in_colour = self._map(self._look_at, self.names)  # of all, before training
+        # of all, before training
+        in_colour = self._map(self._look_at, self.names, verbose)
         channels = 3 if any(in_colour) else 1
         self.first_path = self.folder / self.names[0]
         self.first = self._read(self.names[0])
@@ -128,10 +130,14 @@ class ImageFiles:
         lines = [f"{name} {os.path.getsize(self.folder / name)}\n" for name in self.names]
         return zlib.crc32("".join(lines).encode("utf-8", "surrogateescape"))
 
-    def _map(self, function, names):
+    def _map(self, function, names, verbose=0):
         """Call a function on each name, in threads. Returns a list."""
-        parts = [names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE)]
-        return [*itertools.chain.from_iterable(self.pool.map(function, part) for part in parts)]
+        bar = keras.utils.Progbar(len(names), verbose=verbose, unit_name="file")
+        done = []
+        for i in range(0, len(names), AT_ONCE):
+            done += self.pool.map(function, names[i : i + AT_ONCE])
+            bar.update(len(done))
+        return done
 
     def _look_at(self, name):
         return look_at(self.folder / name, self.background)
