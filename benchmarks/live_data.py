@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from PIL import Image
-from record import build, check_committed, commit_of_code, machine
+from record import build, origin_of
 from scipy.stats import chi
 
 from vae_keras import RECIPES, draw_latents, interpolate, load_mnist
@@ -148,13 +148,12 @@ def sheet_of(rows):
     return picture
 
 
-def write(name, numbers, rows, words, folder):
+def write(name, numbers, rows, origin, folder):
     """Write the numbers and the sheet of a figure; the place of each is printed."""
-    made_by = {"command": f"python benchmarks/live_data.py {words}", **machine()}
     with atomic_path(folder / f"{name}.png") as partial:
         sheet_of(rows).save(partial, bits=4, optimize=True)
     with atomic_path(folder / f"{name}.json") as partial:
-        partial.write_text(json.dumps({**made_by, "commit": commit_of_code(), **numbers}) + "\n")
+        partial.write_text(json.dumps({**origin, **numbers}) + "\n")
     print(f"wrote {folder / name}.json and .png")
 
 
@@ -165,12 +164,12 @@ def main():
     parser.add_argument("--images", type=int, help="how many to train and to test on, if not all")
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
-    check_committed(commit_of_code(), options.output, LIVE)
+    origin = origin_of(options.output, LIVE)
     (x_train, _), (x_test, y_test) = load_mnist()
     images = x_train[: options.images], x_test[: options.images], y_test[: options.images]
     make = {"training": make_training, "beta": make_beta}[options.what]
     for name, (numbers, rows) in make(*images, options.epochs).items():
-        write(name, numbers, rows, options.what, options.output)
+        write(name, numbers, rows, origin, options.output)
 
 
 if __name__ == "__main__":

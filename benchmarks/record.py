@@ -287,13 +287,13 @@ def check_committed(commit, output, kept=None):
         sys.exit(f"A record must name the commit that it was made on, and {changed}: {how}.")
 
 
-def origin_of(output):
+def origin_of(output, kept=None):
     """What every record begins with: the command, the commit and the machine.
 
-    Ends the program if the code is of no commit, and the folder is that of the records.
+    Ends the program if the code is of no commit, and the folder is that of the records, or `kept`.
     """
     commit = commit_of_code()
-    check_committed(commit, output)
+    check_committed(commit, output, kept)
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return {"command": f"python benchmarks/{words}", "commit": commit, **machine()}
 

@@ -3,15 +3,12 @@
 `make site` must have run.
 """
 
-import functools
 import io
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+from browsing import chromium, served
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 # a 1, what makes a 7 of it, and what makes a 9 of that, in pixels of the sheet
@@ -46,22 +43,14 @@ STAGE = """([shown, captions]) => {
 
 
 def main():
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=ROOT / "site")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/explorer/index.html"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with served(ROOT / "site") as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1000, "height": 800})
-        page.goto(address, wait_until="networkidle")
+        page.goto(f"{address}explorer/index.html", wait_until="networkidle")
         page.wait_for_selector("#clear:enabled")
         page.click("#clear")
         page.add_style_tag(content=STYLE)
         page.evaluate(STAGE, [SHOWN, CAPTIONS])
         frames = list(_frames(page))
-        browser.close()
     rest = {"append_images": frames[1:], "duration": MILLISECONDS, "loop": 1}
     frames[0].save(ROOT / "docs/images/explorer.webp", save_all=True, quality=60, method=4, **rest)
 

@@ -33,7 +33,7 @@ def train(name, *options):
 
 
 def train_all():
-    """Train three times. Returns the model on two devices, and not on the one that measures."""
+    """Train some times. Returns the model on two devices, and not on the one that measures."""
     kept = []
     save = callbacks.save_alone
 
@@ -50,6 +50,9 @@ def train_all():
     runs.SaveRun = whole
     two_devices.run["name"] = "resumed"
     assert main([*TRAIN, "--output", "interrupted.keras", "--distribute", "--resume"]) == 0
+    files = ("--data", "../files", "--stream")
+    assert train("streamed_many", *files, "--distribute") == 0
+    assert train("streamed_one", *files) == 0
     return kept[0]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vae_keras import load_vae
 from vae_keras.cli import runs as training
@@ -65,7 +66,11 @@ def start_all(folder):
 def runs(tmp_path_factory):
     """Train on one device, on two, and in two processes: the folder, and what each printed."""
     folder = tmp_path_factory.mktemp("distribute")
-    np.savez(folder / "x.npz", np.random.default_rng(0).random((40, 8, 8), dtype="float32"))
+    rng = np.random.default_rng(0)
+    np.savez(folder / "x.npz", rng.random((40, 8, 8), dtype="float32"))
+    (folder / "files").mkdir()
+    for i, pixels in enumerate(rng.integers(0, 256, (40, 8, 8), dtype="uint8")):
+        Image.fromarray(pixels).save(folder / "files" / f"{i:02}.png")
     processes = start_all(folder)
     printed = {}
     try:
@@ -100,16 +105,26 @@ def assert_same_weights(path, other):
 @BOTH
 def test_two_devices_train_as_one_does(runs, backend):
     folder, printed = runs
-    many, one, _ = results(printed[backend])
+    many, one, *_ = results(printed[backend])
     assert many == pytest.approx(one, abs=0.02)
     assert_same_weights(folder / backend / "many.keras", folder / backend / "one.keras")
 
 
 @pytest.mark.slow
 @BOTH
+def test_two_devices_train_on_streamed_files_as_one_does(runs, backend):
+    folder, printed = runs
+    many, one = results(printed[backend])[3:]
+    assert many == pytest.approx(one, abs=0.02)
+    places = [folder / backend / f"streamed_{name}.keras" for name in ("many", "one")]
+    assert_same_weights(*places)
+
+
+@pytest.mark.slow
+@BOTH
 def test_a_resumed_run_on_two_devices_ends_where_an_uninterrupted_one_does(runs, backend):
     folder, printed = runs
-    many, _, resumed = results(printed[backend])
+    many, _, resumed, *_ = results(printed[backend])
     assert resumed == many
     assert_same_weights(folder / backend / "interrupted.keras", folder / backend / "many.keras")
 

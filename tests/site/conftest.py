@@ -1,20 +1,15 @@
 """The browser that all tests of the site share."""
 
-import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-# so that it calls no host of its own
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
+sys.path.append(str(Path(__file__).parents[2] / "docs"))
+from browsing import chromium  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started

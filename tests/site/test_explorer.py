@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import served
 from PIL import Image
 from scipy import special, stats
 from test_live import MISSING as MISSING_FOR_LIVE
 from test_live import NEEDED, PHONE
-from test_site import eventually, listen, served
+from test_site import eventually, listen
 
 from vae_keras import load_mnist
 from vae_keras.layers import bernoulli_log_likelihood, kl_divergence, kl_per_latent

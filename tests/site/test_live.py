@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import served
 from scipy import integrate, optimize, special, stats
-from test_site import AT_ONCE, AXE, SITE, eventually, listen, served
+from test_site import AT_ONCE, AXE, SITE, eventually, listen
 
 from vae_keras import interpolate, plots
 

@@ -4,7 +4,6 @@ Where it cannot be, the tests are skipped and say why; with VAE_KERAS_NEED_SITE=
 """
 
 import base64
-import contextlib
 import functools
 import gzip
 import importlib.util
@@ -13,15 +12,14 @@ import json
 import os
 import re
 import shutil
-import threading
 import time
 import zlib
 from collections import namedtuple
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import served
 from PIL import Image
 from scipy.special import logsumexp
 from scipy.stats import norm
@@ -76,30 +74,6 @@ def address(tmp_path_factory):
     (folder / "some/where").symlink_to(SITE)
     with served(folder) as host:
         yield f"{host}some/where/"
-
-
-@contextlib.contextmanager
-def served(folder):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    """A handler of requests that says nothing, not even when a test ends before its answer does."""
-
-    def log_message(self, *_):
-        pass
-
-    def handle(self):
-        with contextlib.suppress(ConnectionError):
-            super().handle()
 
 
 WINDOW = {"width": 1000, "height": 1400}

@@ -60,7 +60,8 @@ def train(
         x_train, x_test = _split_files(data, image_size, background, seed)
         some = x_train[np.arange(min(len(x_train), HELD_OUT))]
     else:
-        some, x_test = x_train, x_test = _split(data, image_size, background, likelihood, seed)
+        x_train, x_test = _split(data, image_size, background, likelihood, seed)
+        some = x_train
     model = {"latent_dim": latent_dim, "likelihood": likelihood, "sigma": sigma}
     record = runs.plan(x_train, seed, network, epochs, batch_size, **model)
     picture = _picture_beside(output, data, x_train.shape[-1])

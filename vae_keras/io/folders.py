@@ -32,7 +32,7 @@ def read_folder(folder, image_size, background, notes) -> np.ndarray:
     colour = check_colour(background)
     paths = image_files(folder, notes)
     for path in paths:
-        look_at(path, colour)
+        verify(path)
     images = [read_image(path, size, colour, notes) for path in paths]
     for path, image in zip(paths, images, strict=True):
         check_alike(image, path, images[0], paths[0])
@@ -90,13 +90,14 @@ def read_image(path, size, background, notes) -> np.ndarray:
         return np.asarray(image if size is None else _fit(image, size, notes))
 
 
-def look_at(path, background) -> bool:
-    """Verify the checksums of a file, which reading passes over.
-
-    Returns whether `read_image` may give it in colour: its head does not tell what is transparent.
-    """
+def verify(path):
+    """Verify the checksums of a file, which reading passes over."""
     with _opened(path) as image:
         image.verify()
+
+
+def may_be_in_colour(path, background) -> bool:
+    """Whether `read_image` may give it in colour: its head does not tell what is transparent."""
     with _opened(path) as image:
         grey = image.mode == "I;16" or _looks_grey(image)
         return not grey or (image.has_transparency_data and len({*background}) > 1)

@@ -18,8 +18,9 @@ from vae_keras.io.folders import (
     check_colour,
     check_size,
     image_files,
-    look_at,
+    may_be_in_colour,
     read_image,
+    verify,
 )
 
 AT_ONCE = 1000  # files that wait for a thread: each of them takes memory
@@ -97,7 +98,8 @@ class ImageFiles:
         # of strings, which take less memory than paths
         self.names = [str(path.relative_to(folder)) for path in image_files(folder, self.notes)]
         # of all, before training
-        in_colour = self._map(self._look_at, self.names, verbose)
+        bar = keras.utils.Progbar(len(self.names), verbose=verbose, unit_name="file")
+        in_colour = self._map(self._look_at, self.names, bar.update)
         channels = 3 if any(in_colour) else 1
         self.first_path = self.folder / self.names[0]
         self.first = self._read(self.names[0])
@@ -130,17 +132,18 @@ class ImageFiles:
         lines = [f"{name} {os.path.getsize(self.folder / name)}\n" for name in self.names]
         return zlib.crc32("".join(lines).encode("utf-8", "surrogateescape"))
 
-    def _map(self, function, names, verbose=0):
+    def _map(self, function, names, say_how_many=None):
         """Call a function on each name, in threads. Returns a list."""
-        bar = keras.utils.Progbar(len(names), verbose=verbose, unit_name="file")
         done = []
         for i in range(0, len(names), AT_ONCE):
             done += self.pool.map(function, names[i : i + AT_ONCE])
-            bar.update(len(done))
+            if say_how_many:
+                say_how_many(len(done))
         return done
 
     def _look_at(self, name):
-        return look_at(self.folder / name, self.background)
+        verify(self.folder / name)
+        return may_be_in_colour(self.folder / name, self.background)
 
     def _read(self, name):
         # what is changed is not counted: this runs in several threads

@@ -1,19 +1,15 @@
-"""How fast the site's live parts are: `python benchmarks/live_speed.py`, after `make site`.
+"""How fast the site's live parts are: `python docs/live_speed.py`, after `make site`.
 
 It prints seconds to the first picture, then frames a second while a pointer drags: for the
 explorer the frames that show a newly decoded digit, for the live figures all. Each is the best of
 three, since other work on the machine is not the page's fault.
 """
 
-import functools
 import os
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from browsing import chromium, served
 
-CHROMIUM, FLAGS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu"]
 SITE = Path(__file__).parents[1] / "site"
 PAGES = {  # and what says that the first picture is there
     "explorer/index.html": "document.querySelector('#clear')?.disabled === false",
@@ -32,21 +28,15 @@ PARTS["live.html"] = (FRAMES, [f".tag_live-{name} .live-handle" for name in NAME
 
 
 def main():
-    SimpleHTTPRequestHandler.log_message = lambda *_: None  # no line for each file
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=SITE)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with served(SITE) as host, chromium() as browser:
         for path, (count, parts) in PARTS.items():
-            address = f"http://127.0.0.1:{server.server_port}/{path}"
+            address = f"{host}{path}"
             seconds = min(open_page(browser, address, path, count)[1] for _ in range(3))
             print(f"{seconds:6.2f} seconds to the first picture of {path}")
             page, _ = open_page(browser, address, path, count)
             for part in parts:
                 print(f"{frames_a_second(page, part):6.1f} frames a second, {path} {part}")
-        browser.close()
 
 
 def open_page(browser, address, path, count):
