@@ -1,9 +1,9 @@
 """Measures what it costs to train on files that are read while training goes on.
 
 `python benchmarks/streaming.py` writes image files to a temporary folder. It trains on them as
-`vae-keras train --stream` does and from memory, in turn, one epoch each, and takes the median of
-the ratios of seconds. Then it streams an epoch of batches from 10 000 and from 100 000 files, each
-in a process of its own, and takes the peak of its memory.
+`vae-keras train --stream` does and from memory, in turn, one epoch each, and takes the ratio of
+their seconds in each round. Then it streams an epoch of batches from 10 000 and from 100 000 files,
+each in a process of its own, and takes the peak of its memory.
 
 The record is benchmarks/records/streaming.json. It is made on committed code alone; trials go to
 another folder, --output.
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from measuring import compare, peak_memory
+from measuring import interleave, peak_memory
 from PIL import Image
 from record import origin_of, parse_trial, write_record
 
 from vae_keras import ConvVAE, load_images, load_mnist, make_optimizer, stream_images
 
-ROUNDS = 3
+ROUNDS = 9
 FILES = {28: 10_000, 64: 2000}  # of an epoch, by the side of the images; the larger are in colour
 FOLDERS = (10_000, 100_000)  # numbers of files between which memory is compared
 STREAM = """
@@ -46,16 +46,19 @@ def write_files(folder, number, side):
 
 
 def slower(folder, rounds, batch_size=256):
-    """How many times as long an epoch takes from files as from memory."""
+    """How many times as long an epoch takes from files as from memory: a sorted list, by rounds."""
     x = load_images(folder)
     vae = ConvVAE(image_shape=x.shape[1:], seed=0)
     vae.compile(make_optimizer("default", len(x), epochs=4 * rounds, batch_size=batch_size))
     streamed = stream_images(folder, batch_size, seed=0)
-    return compare(
-        rounds,
-        lambda: vae.fit(streamed, verbose=0),
-        lambda: vae.fit(x, batch_size=batch_size, verbose=0),
-    )
+    tasks = {
+        "files": lambda: vae.fit(streamed, verbose=0),
+        "memory": lambda: vae.fit(x, batch_size=batch_size, verbose=0),
+    }
+    interleave(1, tasks)  # traces the network and fills caches
+    seconds = interleave(rounds, tasks)
+    pairs = zip(seconds["files"], seconds["memory"], strict=True)
+    return sorted(round(files / memory, 3) for files, memory in pairs)
 
 
 def main():
@@ -69,9 +72,9 @@ def main():
         number = min(number, options.images or number)
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder), number, side)
-            ratio = slower(folder, ROUNDS)
-        record["seconds_by_those_from_memory"][f"{side} x {side}"] = round(ratio, 3)
-        print(f"{number} images of {side} x {side}: {ratio:.2f} times the seconds", flush=True)
+            ratios = slower(folder, ROUNDS)
+        record["seconds_by_those_from_memory"][f"{side} x {side}"] = ratios
+        print(f"{number} images of {side} x {side}: {ratios} times the seconds", flush=True)
     for number in np.minimum(FOLDERS, options.images or max(FOLDERS)).tolist():
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder), number, 28)

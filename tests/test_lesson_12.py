@@ -43,12 +43,18 @@ def lesson():
 
 
 def tiny_networks():
-    """From images of MNIST's shape to three latents, and back."""
+    """From images of MNIST's shape to three latents, and back.
+
+    Q is wide and the decoder flat, so that few draws tell one formula from another.
+    """
+    wide = keras.initializers.Constant(1.0)
+    flat = keras.initializers.RandomNormal(stddev=0.05)
     x = keras.Input((28, 28, 1))
     z = keras.Input((3,))
     h = keras.layers.Dense(4)(keras.layers.Flatten()(x))
-    heads = keras.layers.Dense(3)(h), keras.layers.Dense(3)(h)
-    logits = keras.layers.Reshape((28, 28, 1))(keras.layers.Dense(784)(z))
+    heads = keras.layers.Dense(3)(h), keras.layers.Dense(3, bias_initializer=wide)(h)
+    pixels = keras.layers.Dense(784, kernel_initializer=flat)(z)
+    logits = keras.layers.Reshape((28, 28, 1))(pixels)
     return keras.Model(x, heads), keras.Model(z, logits)
 
 

@@ -109,7 +109,8 @@ def test_a_trial_writes_both_files_of_each_figure(what, names, tmp_path, monkeyp
         originals = np.round(15 * mnist[1][0][:10, ..., 0])
         np.testing.assert_array_equal(images_of("learning", tmp_path)[0, :10], originals)
     for name in names:
-        assert numbers_of(name, tmp_path)["command"].startswith(f"python benchmarks/live_data.py {what}")
+        command = numbers_of(name, tmp_path)["command"]
+        assert command.startswith(f"python benchmarks/live_data.py {what}")
         assert images_of(name, tmp_path).shape[0] == {"learning": 4, "walk": 2, "beta": 3}[name]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "docs"))
-from browsing import chromium  # noqa: E402
+from browsing import chromium
 
 
 @pytest.fixture(scope="session")
