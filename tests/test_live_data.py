@@ -12,6 +12,7 @@ from scipy import stats
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 import live_data  # noqa: E402
+import record  # noqa: E402
 
 from vae_keras import load_mnist  # noqa: E402
 from vae_keras.evaluation import loss_floor  # noqa: E402
@@ -97,6 +98,7 @@ def test_walks_begin_and_end_alike_and_their_band_is_the_priors():
     ("what", "names"), [("training", ["learning", "walk"]), ("beta", ["beta"])]
 )
 def test_a_trial_writes_both_files_of_each_figure(what, names, tmp_path, monkeypatch, mnist):
+    monkeypatch.setattr(record, "commit_of_code", lambda: "of a copy")
     monkeypatch.setattr(live_data, "BETAS", (1, 4))
     monkeypatch.setattr(live_data, "STEPS", (1,))
     words = [what, "--images", "64", "--epochs", "1", "--output", str(tmp_path)]

@@ -195,6 +195,7 @@ def test_a_trial_of_streaming_tells_how_much_longer_files_take(tmp_path, monkeyp
             task()
         return {"files": [6.0], "memory": [3.0]}
 
+    monkeypatch.setattr(record, "commit_of_code", lambda: "of a copy")
     monkeypatch.setattr(streaming, "interleave", run_and_pretend)
     monkeypatch.setattr(streaming, "ConvVAE", tiny_vae)
     monkeypatch.setattr(streaming, "FOLDERS", (8,))
