@@ -21,7 +21,7 @@ from record import origin_of, parse_trial, write_record
 
 from vae_keras import ConvVAE, load_images, load_mnist, make_optimizer, stream_images
 
-ROUNDS = 9
+ROUNDS = 3
 FILES = {28: 10_000, 64: 2000}  # of an epoch, by the side of the images; the larger are in colour
 FOLDERS = (10_000, 100_000)  # numbers of files between which memory is compared
 STREAM = """
