@@ -244,8 +244,14 @@ class TestAUROC:
         labels = np.r_[np.ones(80), np.zeros(120)]
         assert value == pytest.approx(roc_auc_score(labels, np.r_[odd, digits]))
 
-    def test_its_standard_error_is_the_spread_over_other_images(self, lesson, rng):
-        pairs = [(rng.normal(1, 2, 100), rng.normal(0, 1, 150)) for _ in range(400)]
+    @pytest.mark.parametrize(("odd", "digits"), [(2, 1), (1, 2)])
+    def test_its_standard_error_is_the_spread_over_other_images(self, lesson, rng, odd, digits):
+        """Of few images that spread far and of many that do not: most is of the few."""
+        number = {1: 400, 2: 100}
+        pairs = [
+            (rng.normal(1, odd, number[odd]), rng.normal(0, digits, number[digits]))
+            for _ in range(400)
+        ]
         values, errors = np.transpose([lesson["auroc"](*pair) for pair in pairs])
         assert np.mean(errors) == pytest.approx(values.std(), rel=0.12)
 
